@@ -1,0 +1,16 @@
+"""Holding nothing: what the option alone would lose."""
+
+from __future__ import annotations
+
+import torch
+
+from envs.decision import Band
+from envs.observation import Observation
+
+
+class NoHedge:
+    name = "no hedge"
+
+    def band(self, observation: Observation) -> Band:
+        zero = torch.zeros_like(observation.hedge)
+        return Band(zero, zero)

@@ -1,0 +1,121 @@
+"""Steps per second, learning included: our PPO on tensors against stock Stable-Baselines3 on a numpy VecEnv.
+
+One thread, one world (a one-option hedge on geometric Brownian motion), one network (64 × 64 SiLU), 4 epochs and
+minibatches of 16,384 throughout; 64 steps at 4,096 environments, 2,048 at 8. `sb3_8_default` is the stock with its own
+defaults: 2,048 steps, minibatches of 64, 10 epochs. Prints one JSON object as its last line: steps per second, ratios.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3 import PPO
+from torch import Tensor, nn
+
+from agents.policy import BandActorCritic
+from agents.ppo import TensorPPO
+from agents.vec_env import NumpyVecEnv, Step, TensorVecEnv
+
+FEATURES, STEPS, VOLATILITY = 12, 21, 0.2
+
+
+class BrownianHedge:
+    """One short at-the-money call hedged daily with spot at a cost of 1 %; action 0 is the Black–Scholes delta."""
+
+    group_size = 1
+    actor_features = FEATURES - 1
+    device = torch.device("cpu")
+    observation_space = spaces.Box(-np.inf, np.inf, (FEATURES,), np.float32)
+    action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    def __init__(self, num_envs: int) -> None:
+        self.num_envs = num_envs
+        self._random = torch.Generator().manual_seed(0)
+
+    def reset(self) -> Tensor:
+        """Start all episodes at spot 1."""
+        self._age = 0
+        self._log_spot, self._held, self._loss = (torch.zeros(self.num_envs) for _ in range(3))
+        return self._observe()
+
+    def step(self, action: Tensor) -> Step:
+        """Trade to the delta plus an offset, then move the spot by a day."""
+        target = self._delta() + 0.2 * action[:, 0]
+        cost = 0.01 * (target - self._held).abs() * self._log_spot.exp()
+        shock = torch.randn(self.num_envs, generator=self._random) * (VOLATILITY * math.sqrt(1 / 252))
+        gain = target * self._log_spot.exp() * shock.expm1()
+        self._held, self._log_spot = target, self._log_spot + shock
+        self._loss = self._loss + cost - gain
+        return self._finish(cost - gain)
+
+    def _finish(self, loss: Tensor) -> Step:
+        """Settle and restart all episodes on their last day."""
+        self._age += 1
+        last = self._age == STEPS
+        payoff = (self._log_spot.exp() - 1.0).clamp(min=0.0) if last else torch.zeros(self.num_envs)
+        total = self._loss + payoff
+        observation = self.reset() if last else self._observe()
+        return Step(observation, -(loss + payoff), torch.full((self.num_envs,), last), total)
+
+    def _deviation(self) -> float:
+        return VOLATILITY * math.sqrt((STEPS - self._age) / 252)
+
+    def _delta(self) -> Tensor:
+        delta: Tensor = torch.special.ndtr(self._log_spot / self._deviation() + 0.5 * self._deviation())
+        return delta
+
+    def _observe(self) -> Tensor:
+        columns = torch.zeros(self.num_envs, FEATURES)
+        columns[:, 0] = self._log_spot / self._deviation()
+        columns[:, 1], columns[:, 2], columns[:, -1] = self._held, self._age / STEPS, self._loss
+        return columns
+
+
+def ours(num_envs: int, **settings: Any) -> PPO:
+    """Return our PPO with the band policy on tensors."""
+    kwargs = {"actor_features": FEATURES - 1}
+    env = TensorVecEnv(BrownianHedge(num_envs))
+    return TensorPPO(BandActorCritic, env, gamma=1.0, seed=0, device="cpu", policy_kwargs=kwargs, **settings)
+
+
+def stock(num_envs: int, **settings: Any) -> PPO:
+    """Return SB3's PPO with its own policy on arrays."""
+    kwargs = {"activation_fn": nn.SiLU, "log_std_init": -1.0}
+    env = NumpyVecEnv(TensorVecEnv(BrownianHedge(num_envs)))
+    return PPO("MlpPolicy", env, gamma=1.0, seed=0, device="cpu", policy_kwargs=kwargs, **settings)
+
+
+def rate(model: PPO, updates: int) -> float:
+    """Return steps per second over some updates, the first left out."""
+    rollout = model.n_steps * model.n_envs
+    model.learn(rollout)
+    start = time.perf_counter()
+    model.learn(updates * rollout, reset_num_timesteps=False)
+    return updates * rollout / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Measure each in turn, three times; print the medians."""
+    torch.set_num_threads(1)
+    shared = {"batch_size": 16384, "n_epochs": 4}
+    makers: dict[str, Callable[[], PPO]] = {
+        "ours": lambda: ours(4096, n_steps=64, **shared),
+        "sb3_8": lambda: stock(8, n_steps=2048, **shared),
+        "sb3_8_default": lambda: stock(8),
+        "sb3_4096": lambda: stock(4096, n_steps=64, **shared),
+    }
+    runs = [{name: rate(make(), 1 if "_8" in name else 3) for name, make in makers.items()} for _ in range(3)]
+    medians = {name: round(float(np.median([run[name] for run in runs]))) for name in makers}
+    ratios = {name.replace("sb3", "ratio"): round(medians["ours"] / medians[name], 2) for name in list(makers)[1:]}
+    print(json.dumps(medians | ratios))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""The calibrated numbers of a market, as a TOML file that a person can read and that loading checks."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from envs.types import BadInput
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Section):
+    """Where the numbers come from."""
+
+    asset: str
+    first: str  # ISO 8601, UTC, first bar used
+    last: str  # ISO 8601, UTC, last bar used: nothing after it was seen
+    bars: int
+    bar_hours: Positive = 1.0
+    sha256: str  # of the bars used
+
+
+class Regimes(Section):
+    """MS-GARCH of Haas, Mittnik and Paolella (2004): regime k has its own GJR recursion, in variance per year,
+
+    h_k' = min(ceiling, ω_k + (α_k + leverage_k·1[r < 0])·min(r²/dt, truncation²·h_k) + β_k·h_k).
+    """
+
+    transition: tuple[tuple[NonNegative, ...], ...]  # [from][to], per bar
+    omega: tuple[Positive, ...]
+    alpha: tuple[NonNegative, ...]
+    leverage: tuple[NonNegative, ...]
+    beta: tuple[NonNegative, ...]
+    degrees_of_freedom: Annotated[float, Field(gt=2)]  # of the Student-t, standardised to unit variance
+    truncation: Positive  # |shock| bound in its own standard deviations
+    ceiling: Positive = 400.0  # variance per year that no regime exceeds: 2,000 % a year, above any hour on record
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        count = len(self.transition)
+        if any(len(row) != count for row in self.transition):
+            raise ValueError("transition must be square")
+        if any(abs(math.fsum(row) - 1) > 1e-9 for row in self.transition):
+            raise ValueError("each row of transition must sum to 1")
+        for name in ("omega", "alpha", "leverage", "beta"):
+            if len(getattr(self, name)) != count:
+                raise ValueError(f"{name} needs {count} entries, one per regime")
+        return self
+
+
+class Shocks(Section):
+    """Liquidation cascades: a Hawkes intensity fed by falls that anyone can see, λ = base_rate + x, with
+
+    x' = x·2^(−dt/half_life) + excitation·max(0, −r/(σ√dt) − fall_threshold), and falls of exponential size.
+    """
+
+    base_rate: NonNegative  # cascades per year when calm
+    excitation: NonNegative  # added to the rate per year, per standard deviation of fall beyond the threshold
+    fall_threshold: Positive  # standard deviations
+    half_life_hours: Positive
+    mean_size: Positive  # of the fall, in log price
+    max_size: Positive  # bound of the fall, in log price
+
+
+class Funding(Section):
+    """AR(1) premium index per eight hours; Binance's formula turns it into a funding rate."""
+
+    mean_premium: Finite  # per 8 h
+    premium_std: Positive  # per 8 h, stationary
+    persistence: Annotated[float, Field(ge=0, lt=1)]  # over 8 h
+
+
+class Liquidity(Section):
+    """The perpetual's book when calm, and in a cascade (intensity far above its base)."""
+
+    calm_half_spread: Positive  # fraction of the mark
+    stressed_half_spread: Positive
+    calm_depth: Positive  # quote currency within 5 bps, one side
+    stressed_depth: Positive
+    half_stress_rate: Positive  # excess cascades per year at which stress is one half
+
+
+class Surface(Section):
+    risk_premium: Positive  # implied over forecast volatility
+
+
+class Calibration(Section):
+    """Everything the simulated market and the filters need."""
+
+    source: Source
+    reference_volatility: Positive  # per √year, over the source window
+    regimes: Regimes
+    shocks: Shocks
+    funding: Funding
+    liquidity: Liquidity
+    surface: Surface
+
+    def save(self, path: Path) -> None:
+        path.write_text(tomli_w.dumps(self.model_dump(mode="json")), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Calibration:
+        """Raises BadInput, one line, for a file that is missing, is no TOML, or has a wrong field."""
+        return validated(cls, read_toml(path), str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file; give the path of an existing TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: not valid TOML ({error}); mend the syntax there") from None
+
+
+def validated(model: type[Model], raw: dict[str, Any], where: str) -> Model:
+    """`raw` as a `model`; raises BadInput naming the first wrong field."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "(whole)"
+        mend = "remove it or correct its name" if first["type"] == "extra_forbidden" else "correct it"
+        raise BadInput(f"{where}: {field}: {first['msg'].lower()}; {mend}") from None

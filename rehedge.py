@@ -1,0 +1,73 @@
+"""The command `rehedge`: finds a subcommand's function when it is asked for.
+
+And turns bad input into one line and exit code 2.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from envs.types import BadInput
+
+COMMANDS = {  # name: (module:function, what it does)
+    "demo": ("train.demo:command", "The whole road on shipped data: calibrate, train, judge, hedge on paper."),
+    "calibrate": ("train.calibrate:command", "Fit the market model to real prices."),
+    "train": ("train.commands:train", "Learn a policy on the simulated market."),
+    "evaluate": ("train.commands:evaluate", "Judge a model against every classical hedge."),
+    "models": ("train.commands:models", "List the trained models, or show one."),
+    "serve": ("serve.cli:serve", "Hedge live on paper with a trained policy."),
+    "replay": ("serve.cli:replay", "Reproduce every decision of a journal."),
+    "journal": ("serve.cli:journal_app", "Check a journal's hash chain."),
+}
+
+
+class Subcommands(TyperGroup):
+    """Imports a subcommand's module only when it runs or shows its help."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module, function = COMMANDS[cmd_name][0].split(":")
+        found = getattr(import_module(module), function)
+        if isinstance(found, typer.Typer):
+            return typer.main.get_group(found)
+        app = typer.Typer(add_completion=False)
+        app.command(cmd_name)(found)
+        return typer.main.get_command(app)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+app = typer.Typer(cls=Subcommands, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
+@app.callback()
+def rehedge() -> None:
+    """Learns how to hedge digital-asset books, proves it against every classical hedge, and hedges live behind
+    breakers.
+
+    Example: rehedge evaluate models/short_call --json
+    """
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Exit code 0, 1 where a command failed, 2 for bad input: one line on standard error."""
+    try:
+        return app(args=arguments, prog_name="rehedge")
+    except BadInput as error:
+        print(f"rehedge: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

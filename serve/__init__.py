@@ -1,0 +1,1 @@
+"""Hedging for real: a deterministic core, breakers around it, a journal under it."""

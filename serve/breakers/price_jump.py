@@ -1,0 +1,66 @@
+"""Trips when the spot moves further between quotes than its volatility explains."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Self
+
+from pydantic import model_validator
+
+from envs.calibration import Positive
+from serve.breaker import Recollection, View
+from serve.clock import SECOND, YEAR
+from serve.events import QuoteEvent
+from serve.states import BreakerClass, Discipline, Finding
+
+
+class PriceJump:
+    """Moves are measured from the last quote that was believed, so one bad tick clears itself and a real jump does not.
+
+    The recollection is that quote's spot and time, and the number of doubted quotes since.
+    """
+
+    class Settings(Discipline):
+        entry_fraction: Positive  # |log move| that is a breach whatever the volatility
+        exit_fraction: Positive
+        entry_sigmas: Positive  # in units of filtered volatility times √time between the quotes
+        exit_sigmas: Positive
+        shortest_seconds: Positive  # the time between quotes counts as at least this
+
+        @model_validator(mode="after")
+        def _ordered(self) -> Self:
+            if self.exit_fraction > self.entry_fraction or self.exit_sigmas > self.entry_sigmas:
+                raise ValueError("an exit must not exceed its entry")
+            return self
+
+    kind: ClassVar = BreakerClass.MARKET
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def judge(self, view: View, memory: Recollection) -> tuple[Finding | None, Recollection]:
+        if not isinstance(view.event, QuoteEvent):
+            return None, memory
+        quote = view.event
+        if not memory:
+            return None, (quote.spot, float(quote.quoted_at), 0.0)
+        finding = self._measure(quote, memory, view.volatility)
+        doubted = memory[2] + 1 if finding.breached else 0.0
+        if finding.breached and doubted < self.settings.confirmations:
+            return finding, (memory[0], memory[1], doubted)
+        return finding, (quote.spot, float(quote.quoted_at), 0.0)
+
+    def _measure(self, quote: QuoteEvent, memory: Recollection, volatility: float | None) -> Finding:
+        move = abs(math.log(quote.spot / memory[0]))
+        elapsed = max(quote.quoted_at - memory[1], self.settings.shortest_seconds * SECOND)
+        sigmas = 0.0 if volatility is None else move / (volatility * math.sqrt(elapsed / YEAR))
+        breached = move > self.settings.entry_fraction or sigmas > self.settings.entry_sigmas
+        clear = move <= self.settings.exit_fraction and sigmas <= self.settings.exit_sigmas
+        return Finding(breached, clear, self._words(quote.spot, memory[0], move, sigmas, elapsed))
+
+    def _words(self, spot: float, believed: float, move: float, sigmas: float, elapsed: float) -> str:
+        return (
+            f"spot went from {believed:.2f} to {spot:.2f} in {elapsed / SECOND:.0f} s: "
+            f"{move:.2%} and {sigmas:.1f} sigmas, "
+            f"limits {self.settings.entry_fraction:.2%} and {self.settings.entry_sigmas:g}"
+        )

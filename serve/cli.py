@@ -1,0 +1,175 @@
+"""The commands `serve`, `replay` and `journal verify`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from envs.types import BadInput
+from serve import config as configs
+from serve.clock import parse, show
+from serve.commands import Alert, Output
+from serve.errors import ServeError
+from serve.events import BarClosed, Event
+from serve.journal import Journal
+from serve.runner import Core, replayed
+from serve.session import Source, run
+from serve.tally import Tally
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+journal_app = typer.Typer(no_args_is_help=True, help="Look after journals.")
+app.add_typer(journal_app, name="journal")
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, for machines.")]
+
+
+@app.command()
+def serve(
+    config: Annotated[Path, typer.Argument(help="TOML settings, such as configs/paper.toml.")],
+    journal: Annotated[str, typer.Option(help="SQLite file or database URL; one with entries is taken up again.")],
+    feed: Annotated[str, typer.Option(help="Bars to replay, or to warm up on: btc, eth, or a file.")] = "btc",
+    first: Annotated[str, typer.Option("--from", help="Start of the first bar, UTC.")] = "2023-01-01",
+    days: Annotated[int, typer.Option(min=1, help="How long to replay.")] = 31,
+    speed: Annotated[float | None, typer.Option(min=1, help="Times the wall clock; without it, at full speed.")] = None,
+    follow: Annotated[Path | None, typer.Option(help="A CSV file of ticks (time, spot, ...) that grows, live.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hedge on paper: replay or follow a feed, decide, trade on the paper venue, keep the journal.
+
+    Example: rehedge serve configs/paper.toml --journal runs/paper.db --from 2023-03-01 --days 31
+    """
+    with exits():
+        settings = configs.load(config)
+        source = Source(feed, _time(first), days, speed, follow)
+        tally, kept = Tally(), _journal(journal, create=True)
+        try:
+            core = _watched(lambda told: run(settings, kept, source, told), tally, quiet=as_json)
+            _report(tally, core, kept, as_json)
+        finally:
+            kept.close()
+
+
+@app.command()
+def replay(
+    journal: Annotated[str, typer.Argument(help="SQLite file or database URL of a journal.")],
+    as_json: AsJson = False,
+) -> None:
+    """Run a journal's events through the core again, and compare every decision and order byte for byte.
+
+    Example: rehedge replay runs/paper.db
+    """
+    with exits():
+        kept, tally = _journal(journal, create=False), Tally()
+        try:
+            core, _ = replayed(kept, tally.told)
+            _report(tally, core, kept, as_json, note="Replayed: every output is the same, byte for byte.")
+        finally:
+            kept.close()
+
+
+@journal_app.command()
+def verify(
+    journal: Annotated[str, typer.Argument(help="SQLite file or database URL of a journal.")],
+    head: Annotated[str, typer.Option(help="Chain value noted earlier, as NUMBER:HEX: a cut tail shows only so.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Check a journal's hash chain over the stored bytes.
+
+    Example: rehedge journal verify runs/paper.db
+    """
+    with exits():
+        kept = _journal(journal, create=False)
+        try:
+            count = kept.verify(_head(head))
+            number, chain = kept.head
+            plain = f"{count:,} entries, all in the chain; head {number}:{chain}"
+            typer.echo(json.dumps({"entries": count, "head": f"{number}:{chain}"}) if as_json else plain)
+        finally:
+            kept.close()
+
+
+@contextmanager
+def exits() -> Iterator[None]:
+    """Bad input leaves by 2 and a failure by 1, each with one line on standard error."""
+    try:
+        yield
+    except BadInput as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    except ServeError as error:
+        typer.echo(f"failed: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _watched(session: Callable[[Any], Core], tally: Tally, quiet: bool) -> Core:
+    """The session, with a status line and its alerts while it lasts."""
+    console = Console(stderr=True)
+    if quiet:
+        return session(tally.told)
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+
+        def told(event: Event, outputs: tuple[Output, ...]) -> None:
+            tally.told(event, outputs)
+            for output in outputs:
+                if isinstance(output, Alert):
+                    console.print(f"{show(output.time)}  {output.text}", markup=False, soft_wrap=True)
+            if isinstance(event, BarClosed):
+                live.update(_status(event, tally))
+
+        return session(told)
+
+
+def _status(event: Event, tally: Tally) -> Text:
+    state = tally.transitions[-1].state if tally.transitions else "ACTIVE"
+    counts = tally.counts
+    return Text(
+        f"{show(event.time)}  {state}  {counts['orders']} orders, {counts['fills']} fills, {counts['quotes']} quotes"
+    )
+
+
+def _report(tally: Tally, core: Core, kept: Journal, as_json: bool, note: str = "") -> None:
+    state, engine, (number, chain) = core.state, core.engine, kept.head
+    if state is None or engine is None:
+        raise BadInput(f"{kept.url}: the journal is empty; give one that `rehedge serve` wrote")
+    if as_json:
+        facts = {"state": state.risk.name, "position": str(state.ledger.position), "profit": engine.profit(state)}
+        trips = [vars(each) for each in tally.transitions]
+        typer.echo(json.dumps({**facts, **tally.counts, "transitions": trips, "entries": number, "head": chain}))
+        return
+    for line in [
+        *tally.words(state, engine.profit(state)),
+        f"Journal: {number:,} entries, head {number}:{chain}.",
+        note,
+    ]:
+        if line:
+            typer.echo(line)
+
+
+def _journal(url: str, create: bool) -> Journal:
+    if create and "://" not in url:
+        Path(url).parent.mkdir(parents=True, exist_ok=True)
+    return Journal(url, create)
+
+
+def _time(text: str) -> int:
+    try:
+        return parse(text)
+    except ValueError:
+        raise BadInput(f"--from {text}: not a time; write it as 2023-01-01 or 2023-01-01T00:00:00Z") from None
+
+
+def _head(text: str) -> tuple[int, str] | None:
+    if not text:
+        return None
+    number, _, chain = text.partition(":")
+    if not (number.isdigit() and len(chain) == 64):
+        raise BadInput(f"--head {text}: not NUMBER:HEX; give it as `journal verify` printed it")
+    return int(number), chain

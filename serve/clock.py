@@ -1,0 +1,63 @@
+"""The only place where time is read. Times are milliseconds since 1970, UTC."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+SECOND = 1_000
+HOUR = 3_600 * SECOND
+YEAR = 8_760 * HOUR
+
+
+class Clock(Protocol):
+    def now(self) -> int: ...
+
+    def wait_until(self, when: int) -> None:
+        """Returns once `now()` is `when` or later."""
+        ...
+
+
+class RealClock:
+    """The machine's clock; a step backwards is not passed on."""
+
+    def __init__(self) -> None:
+        self._latest = 0
+
+    def now(self) -> int:
+        self._latest = max(self._latest, time.time_ns() // 1_000_000)
+        return self._latest
+
+    def wait_until(self, when: int) -> None:
+        while (left := when - self.now()) > 0:
+            time.sleep(left / SECOND)
+
+
+class VirtualClock:
+    """A clock that moves when it is told to wait; with `speed`, that many times faster than the wall clock."""
+
+    def __init__(self, start: int = 0, speed: float | None = None) -> None:
+        self._now = start
+        self._speed = speed
+
+    def now(self) -> int:
+        return self._now
+
+    def wait_until(self, when: int) -> None:
+        if self._speed is not None and self._now > 0:
+            time.sleep(max(0, when - self._now) / SECOND / self._speed)
+        self._now = max(self._now, when)
+
+
+def parse(text: str) -> int:
+    """Milliseconds of an ISO 8601 time; one without a zone is UTC. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return round(moment.timestamp() * SECOND)
+
+
+def show(when: int) -> str:
+    """`when` as a person reads it."""
+    moment = datetime.fromtimestamp(when / SECOND, UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S" if when % 60_000 else "%Y-%m-%d %H:%M")

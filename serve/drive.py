@@ -1,0 +1,87 @@
+"""Merging quotes and timers into one stream of events, in the order of the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from serve.clock import SECOND, Clock
+from serve.desk import Desk
+from serve.events import BarClosed, DecisionDue, Event, Heartbeat
+from serve.feed import Feed
+from serve.runner import Runner
+from serve.setup import Setup
+from serve.venues.paper import Paper
+
+
+Timer = BarClosed | DecisionDue | Heartbeat
+
+
+class Timers:
+    """Grids of bar, decision and heartbeat, in this order where they coincide."""
+
+    def __init__(self, setup: Setup, now: int, past: Iterable[Event] = ()) -> None:
+        """`past`: what was journalled before a restart, so that a timer that was due then still comes."""
+        bar = setup.market.bar
+        self._steps: dict[type[Timer], int] = {
+            BarClosed: bar,
+            DecisionDue: bar * setup.market.contract.decision_bars,
+            Heartbeat: setup.config.clocks.heartbeat_seconds * SECOND,
+        }
+        last = {type(event): event.time for event in past if type(event) in self._steps}
+        self._next = {kind: _following(last.get(kind), step, now) for kind, step in self._steps.items()}
+
+    @property
+    def next(self) -> int:
+        return min(self._next.values())
+
+    @property
+    def bar(self) -> int:
+        """The end of the bar at hand."""
+        return self._next[BarClosed]
+
+    def fire(self, now: int) -> tuple[Event, ...]:
+        """The events of the next time on the grids, which went off at `now`; the time after it is the next."""
+        at = self.next
+        due = [kind for kind, time in self._next.items() if time == at]
+        self._next.update({kind: at + self._steps[kind] for kind in due})
+        return tuple(_timer(kind, now, at) for kind in due)
+
+
+def drive(runner: Runner, feed: Feed, desk: Desk, venue: Paper, clock: Clock, timers: Timers) -> None:
+    """Until the feed ends. Quotes at a timer's very time come before it, and a bar's funding before its last quote."""
+    while not feed.ended:
+        quote = feed.next(timers.next)
+        if quote is not None:
+            venue.show(quote)
+            funding = venue.accrue(quote.time) if quote.time == timers.bar else ()
+            _handled(runner, (*funding, quote, *desk.saw(quote)))
+        elif not feed.ended:
+            _fire(runner, venue, clock, timers)
+    _fire(runner, venue, clock, timers)
+    runner.flush()
+
+
+def _fire(runner: Runner, venue: Paper, clock: Clock, timers: Timers) -> None:
+    clock.wait_until(timers.next)
+    events = timers.fire(clock.now())
+    if isinstance(events[0], BarClosed):
+        _handled(runner, venue.accrue(clock.now()))
+    _handled(runner, events)
+
+
+def _handled(runner: Runner, events: Iterable[Event]) -> None:
+    for event in events:
+        runner.handle(event)
+
+
+def _timer(kind: type[Timer], now: int, at: int) -> Timer:
+    if kind is BarClosed:
+        return BarClosed(now, at)
+    return DecisionDue(now) if kind is DecisionDue else Heartbeat(now)
+
+
+def _following(last: int | None, step: int, now: int) -> int:
+    """On the grid: the time after the one of `last`, or, if that is past, the first from `now`."""
+    if last is not None and (after := (last // step + 1) * step) >= now:
+        return after
+    return -(-now // step) * step

@@ -1,0 +1,27 @@
+"""What can go wrong while serving. Bad input by a person is `envs.types.BadInput`."""
+
+from __future__ import annotations
+
+
+class ServeError(Exception):
+    """Root of everything below."""
+
+
+class JournalError(ServeError):
+    """The journal could not be written or read: nothing may leave until it can."""
+
+
+class JournalBroken(JournalError):
+    """The stored bytes do not fit the hash chain."""
+
+
+class OrderError(ServeError):
+    """An order event that the order's state does not allow."""
+
+
+class ReplayMismatch(ServeError):
+    """A journal's recorded outputs differ from what the core makes of the same events."""
+
+
+class FeedError(ServeError):
+    """The feed sent something that is no quote."""

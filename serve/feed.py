@@ -1,0 +1,201 @@
+"""Where quotes come from: recorded bars walked through their lows and highs, or a file of ticks that grows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Protocol
+
+from envs import funding, marks
+from envs.calibration import Calibration
+from envs.contract import Contract
+from envs.history import load_bars
+from envs.types import BadInput
+from serve.clock import SECOND, Clock, parse
+from serve.errors import FeedError
+from serve.events import QuoteEvent
+from serve.market import Market, one
+
+POLL = SECOND // 4  # between looks at a file that grows
+OPENING = SECOND  # after a bar's start, so that its open comes after the last bar's close
+
+
+@dataclass(frozen=True)
+class Bar:
+    start: int
+    open: float
+    high: float
+    low: float
+    close: float
+
+
+class Feed(Protocol):
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come."""
+        ...
+
+    def next(self, until: int) -> QuoteEvent | None:
+        """The next quote, waited for on the clock; None once the clock is at `until` or the feed ended."""
+        ...
+
+
+class QuoteModel:
+    """Fills in what a record of prices lacks, by the same `marks` as the simulator, from the bars that it has seen."""
+
+    def __init__(self, calibration: Calibration, contract: Contract, closes: tuple[float, ...]) -> None:
+        self._calibration, self._market = calibration, Market(calibration, contract)
+        self._memory, self._close = self._market.remembered(closes), closes[-1]
+        self._funding = funding.funding_rate(one(calibration.funding.mean_premium))
+
+    def closed(self, close: float) -> None:
+        """A bar ended."""
+        self._memory, self._close = self._market.advanced(self._memory, self._close, close), close
+
+    def quote(self, time: int, spot: float) -> QuoteEvent:
+        price = one(spot)
+        made = marks.quote(self._calibration, self._market.filter, self._memory, price, price, self._funding)
+        return QuoteEvent(
+            time=time,
+            quoted_at=time,
+            spot=spot,
+            mark=spot,
+            half_spread=float(made.half_spread),
+            depth=float(made.depth),
+            funding_rate=float(made.funding_rate),
+            implied_volatility=float(made.implied_volatility),
+        )
+
+
+def walk(bar: Bar, length: int) -> tuple[tuple[int, float], ...]:
+    """Time and price of open, both extremes and close; a bar that rose went low first, one that fell high first."""
+    first, second = (bar.low, bar.high) if bar.close >= bar.open else (bar.high, bar.low)
+    return (
+        (bar.start + OPENING, bar.open),
+        (bar.start + length // 3, first),
+        (bar.start + 2 * length // 3, second),
+        (bar.start + length, bar.close),
+    )
+
+
+class Replay:
+    """Recorded bars as timed quotes; the clock decides how fast they come."""
+
+    def __init__(self, bars: Iterable[Bar], model: QuoteModel, clock: Clock, length: int, after: int = 0) -> None:
+        """Quotes up to the time `after` were seen before a restart, and do not come again."""
+        self._quotes = (quote for quote in self._walked(bars, model, length) if quote.time > after)
+        self._clock = clock
+        self._ahead = next(self._quotes, None)
+
+    @property
+    def ended(self) -> bool:
+        return self._ahead is None
+
+    def next(self, until: int) -> QuoteEvent | None:
+        quote = self._ahead
+        if quote is None or quote.time > until:
+            return None
+        self._clock.wait_until(quote.time)
+        self._ahead = next(self._quotes, None)
+        return quote
+
+    @staticmethod
+    def _walked(bars: Iterable[Bar], model: QuoteModel, length: int) -> Iterator[QuoteEvent]:
+        for bar in bars:
+            *inside, (end, close) = walk(bar, length)
+            for time, price in inside:
+                yield model.quote(time, price)
+            model.closed(close)
+            yield model.quote(end, close)
+
+
+class Follow:
+    """A CSV file with a header, to which someone else appends ticks: time and spot, and what else of a quote it has."""
+
+    def __init__(self, path: Path, model: QuoteModel, clock: Clock, bar: int, stop_at: int | None = None) -> None:
+        """`stop_at`: the clock's time at which to stop following; None follows until stopped."""
+        self._path, self._model, self._clock, self._bar, self._stop_at = path, model, clock, bar, stop_at
+        self._offset, self._header = 0, list[str]()
+        self._waiting: deque[QuoteEvent] = deque()
+        self._last: QuoteEvent | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self._stop_at is not None and self._clock.now() >= self._stop_at and not self._waiting
+
+    def next(self, until: int) -> QuoteEvent | None:
+        while not self._waiting:
+            if (now := self._clock.now()) >= until or self.ended:
+                return None
+            self._read(now)
+            if not self._waiting:
+                self._clock.wait_until(min(until, now + POLL))
+        return self._waiting.popleft()
+
+    def _read(self, now: int) -> None:
+        """Whole lines only: what is still being written waits for its end."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except OSError as error:
+            raise FeedError(f"{self._path}: cannot be read ({error.strerror})") from None
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for row in csv.reader(io.StringIO(whole.decode("utf-8"))):
+            if not self._header:
+                self._header = row
+            elif row:
+                self._waiting.append(self._tick(dict(zip(self._header, row, strict=False)), now))
+
+    def _tick(self, row: dict[str, str], now: int) -> QuoteEvent:
+        try:
+            quoted_at, spot = parse(row["time"]), _price(row["spot"])
+            self._roll_bar(quoted_at)
+            made = vars(self._model.quote(now, spot))
+            given = {name: float(row[name]) for name in made if row.get(name) and name not in ("time", "spot")}
+            self._last = QuoteEvent(**{**made, **given, "quoted_at": quoted_at})
+            return self._last
+        except (KeyError, ValueError) as error:
+            raise FeedError(f"{self._path}: no tick in {row!r} ({error})") from None
+
+    def _roll_bar(self, quoted_at: int) -> None:
+        """The model's memory advances when a tick is the first of a new bar."""
+        if self._last is not None and quoted_at // self._bar > self._last.quoted_at // self._bar:
+            self._model.closed(self._last.spot)
+
+
+def read_bars(path_or_name: str) -> list[Bar]:
+    """Of `envs.history`: shipped bars by name, or a file's. Raises BadInput."""
+    frame = load_bars(path_or_name).frame
+    starts = (round(start.timestamp() * SECOND) for start in frame.index)
+    prices = frame[["open", "high", "low", "close"]].itertuples(index=False)
+    return [Bar(start, *map(float, row)) for start, row in zip(starts, prices, strict=True)]
+
+
+def split(bars: list[Bar], first: int, count: int, warmup: int, length: int) -> tuple[tuple[float, ...], list[Bar]]:
+    """Closes that give `warmup` returns before `first`, and `count` bars from `first`. Raises BadInput."""
+    starts = {bar.start: place for place, bar in enumerate(bars)}
+    place = starts.get(first)
+    if place is None or place < warmup + 1 or place + count > len(bars):
+        raise BadInput(
+            f"the record has no {count} bars from the time given with {warmup + 1} before it; "
+            f"it has {len(bars)} bars: choose another start or fewer days"
+        )
+    span = bars[place - warmup - 1 : place + count]
+    if any(after.start - before.start != length for before, after in pairwise(span)):
+        raise BadInput("the record has a gap in the time asked for; choose another start")
+    return tuple(bar.close for bar in bars[place - warmup - 1 : place]), bars[place : place + count]
+
+
+def _price(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"price {text}")
+    return value

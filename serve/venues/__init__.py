@@ -1,0 +1,1 @@
+"""One file per venue, each with one public class."""

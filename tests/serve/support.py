@@ -1,0 +1,191 @@
+"""Small worlds to serve in: settings, a calibration, a model and quotes that need no file but what they write."""
+
+from __future__ import annotations
+
+import copy
+import math
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agents import card
+from agents.network import ActorNetwork
+from envs import simulated
+from envs.calibration import Calibration
+from envs.contract import Contract
+from envs.objective import MeanShortfall
+from serve.clock import HOUR
+from serve.codec import canonical
+from serve.config import ServeConfig
+from serve.events import Event, History, OptionTraded, QuoteEvent, Started
+from serve.setup import trained_text
+
+START = 500_000 * HOUR
+SPOT = 20_000.0
+CONTRACT = Contract(option_bars=48, decision_bars=4, notional=200_000.0, lot_fraction=1e-4)
+
+CALIBRATION = Calibration.model_validate(
+    {
+        "source": {"asset": "TEST", "first": "2020-01-01", "last": "2020-12-31", "bars": 1000, "sha256": "0" * 64},
+        "reference_volatility": 0.6,
+        "regimes": {
+            "transition": [[0.98, 0.02], [0.05, 0.95]],
+            "omega": [0.004, 0.04],
+            "alpha": [0.05, 0.1],
+            "leverage": [0.0, 0.0],
+            "beta": [0.93, 0.85],
+            "degrees_of_freedom": 5.0,
+            "truncation": 6.0,
+        },
+        "shocks": {
+            "base_rate": 4.0,
+            "excitation": 200.0,
+            "fall_threshold": 2.0,
+            "half_life_hours": 12.0,
+            "mean_size": 0.03,
+            "max_size": 0.2,
+        },
+        "funding": {"mean_premium": 1e-4, "premium_std": 2e-4, "persistence": 0.8},
+        "liquidity": {
+            "calm_half_spread": 1e-5,
+            "stressed_half_spread": 5e-4,
+            "calm_depth": 5e6,
+            "stressed_depth": 5e5,
+            "half_stress_rate": 300.0,
+        },
+        "surface": {"risk_premium": 1.05},
+    }
+)
+
+CONFIG: dict[str, Any] = {
+    "name": "test",
+    "model": "model",
+    "clocks": {"warmup_bars": 30, "heartbeat_seconds": 900, "inference_seconds": 2.0, "order_seconds": 10.0},
+    "venue": {"name": "paper", "lot": "0.001"},
+    "desk": {"roll": True},
+    "limits": {
+        "max_order": "20",
+        "max_position": "20",
+        "max_delta": "20",
+        "collar": "0.02",
+        "max_messages": 20,
+        "per_seconds": 60,
+    },
+    "breakers": {
+        "stale_data": {"entry_seconds": 2700, "exit_seconds": 1500, "future_seconds": 5},
+        "price_jump": {
+            "entry_fraction": 0.06,
+            "exit_fraction": 0.03,
+            "entry_sigmas": 12.0,
+            "exit_sigmas": 8.0,
+            "shortest_seconds": 900,
+        },
+        "loss": {"entry_loss": 50_000, "exit_loss": 40_000, "entry_drawdown": 50_000, "exit_drawdown": 40_000},
+        "greek_limit": {"max_delta": 15, "max_gamma": 20, "max_position": 18, "exit_fraction": 0.8},
+        "policy_invalid": {"entry_excess": 0.25, "exit_excess": 0.1},
+    },
+}
+DISCIPLINE = {"confirmations": 2, "dwell_seconds": 3600, "latch_trips": 3}
+for _settings in CONFIG["breakers"].values():
+    _settings.update(DISCIPLINE)
+
+
+def raw_config(**changes: Any) -> dict[str, Any]:
+    """CONFIG with `changes`, keys of depth marked by two underscores."""
+    raw = copy.deepcopy(CONFIG)
+    for key, value in changes.items():
+        *path, last = key.split("__")
+        section = raw
+        for part in path:
+            section = section[part]
+        section[last] = value
+    return raw
+
+
+def started(time: int = START, with_model: bool = True, **changes: Any) -> Started:
+    config = ServeConfig.model_validate(raw_config(**changes))
+    count = len(simulated.observer(CALIBRATION, CONTRACT, torch.float64, torch.device("cpu")).names)
+    return Started(
+        time=time,
+        config=canonical(config.model_dump(mode="json")).decode(),
+        calibration=canonical(CALIBRATION.model_dump(mode="json")).decode(),
+        contract=canonical(CONTRACT.model_dump(mode="json")).decode(),
+        trained=trained_text((-4.0,) * count, (4.0,) * count) if with_model else "",
+        model="ab" * 32 if with_model else "",
+    )
+
+
+def history(time: int = START, bars: int = 40) -> History:
+    return History(time, time, tuple(SPOT * (1 + 0.003 * (-1) ** k) for k in range(bars + 1)))
+
+
+def quote(time: int, spot: float = SPOT, **changes: Any) -> QuoteEvent:
+    values = {
+        "time": time,
+        "quoted_at": time,
+        "spot": spot,
+        "mark": spot,
+        "half_spread": 1e-5,
+        "depth": 5e6,
+        "funding_rate": 0.05,
+        "implied_volatility": 0.6,
+    }
+    return QuoteEvent(**{**values, **changes})
+
+
+def call(time: int = START, strike: float = SPOT, units: str = "-10", bars: int = 48) -> OptionTraded:
+    return OptionTraded(time, "call-1", strike, time + bars * HOUR, Decimal(units), Decimal(5000))
+
+
+def opening(**changes: Any) -> list[Event]:
+    """A warm session with a call sold."""
+    return [started(**changes), history(), quote(START + 1), call(START + 2)]
+
+
+def save_model(folder: Path, seed: int = 7) -> Path:
+    """A small network with random weights, and its card."""
+    observer = simulated.observer(CALIBRATION, CONTRACT, torch.float32, torch.device("cpu"))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = ActorNetwork(len(observer.names), (8,), "silu", 2)
+    described: dict[str, Any] = {
+        "name": "test",
+        "book": "a short call",
+        "features": observer.names,
+        "features_sha256": observer.sha256,
+        "trained_range": dict.fromkeys(observer.names, (-4.0, 4.0)),
+        "hidden": (8,),
+        "activation": "silu",
+        "calibration": CALIBRATION,
+        "contract": CONTRACT,
+        "objective": MeanShortfall(),
+        "opponents": {
+            "zakamouline": 10.0,
+            "whalley_wilmott": 10.0,
+            "fixed_band": 0.1,
+            "best": "zakamouline",
+            "seed": 1,
+            "paths": 10,
+        },
+        "training": {"seed": seed, "steps": 0, "seconds": 0.0, "settings": {}},
+        "limits": (),
+        "evaluation": {},
+    }
+    card.save(folder, network, described)
+    return folder
+
+
+def write_bars(path: Path, count: int = 140, first: int = START - 60 * HOUR, jump_at: int | None = None) -> Path:
+    """Hourly bars of a deterministic walk; from bar `jump_at` on, a tenth lower."""
+    lines, price = ["time,open,high,low,close,volume"], SPOT
+    for k in range(count):
+        before, price = price, price * (1 + 0.004 * math.sin(1.7 * k * k))
+        price *= 0.9 if k == jump_at else 1.0
+        row = (before, max(before, price) * 1.002, min(before, price) * 0.998, price)
+        time = datetime.fromtimestamp((first + k * HOUR) / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        lines.append(",".join([time, *(f"{value:.2f}" for value in row), "1"]))
+    path.write_text("\n".join(lines) + "\n")
+    return path

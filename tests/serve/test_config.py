@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+
+from envs.types import BadInput
+from serve import breaker, config
+from tests.serve.support import raw_config
+
+SHIPPED = Path(__file__).parents[2] / "configs" / "paper.toml"
+
+
+def load(tmp_path: Path, raw: dict[str, Any]) -> config.ServeConfig:
+    path = tmp_path / "paper.toml"
+    path.write_text(tomli_w.dumps(raw))
+    return config.load(path)
+
+
+def test_the_shipped_settings_are_good() -> None:
+    assert config.load(SHIPPED).name == "paper"
+
+
+def test_good_settings_load(tmp_path: Path) -> None:
+    assert load(tmp_path, raw_config()).limits.max_messages == 20
+
+
+def missing(path: str) -> dict[str, Any]:
+    raw = raw_config()
+    *parents, last = path.split(".")
+    section: Any = raw
+    for part in parents:
+        section = section[part]
+    del section[last]
+    return raw
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"limits.{name}" for name in config.Limits.model_fields]
+    + [f"breakers.{name}" for name in breaker.names()]
+    + ["breakers.loss.entry_loss", "breakers.price_jump.dwell_seconds", "clocks.warmup_bars", "name", "venue.lot"],
+)
+def test_a_missing_limit_is_an_error(tmp_path: Path, path: str) -> None:
+    with pytest.raises(BadInput, match=path.split(".")[-1]) as caught:
+        load(tmp_path, missing(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"limits__max_odrer": "5"}, "max_odrer"),
+        ({"limits__max_order": "-5"}, "max_order"),
+        ({"breakers__loss__entry_los": 5}, "breakers.loss: entry_los"),
+        ({"breakers__loss__exit_loss": 60_000}, "exit must not exceed"),
+        ({"breakers__stale_data__confirmations": 0}, "confirmations"),
+        ({"breakers__os": {}}, "no such breaker"),
+        ({"name": "Has Space"}, "name"),
+        ({"calibration": "x.toml"}, "remove|either"),
+        ({"venue__name": "nyse"}, "venue.name"),
+    ],
+)
+def test_bad_settings_are_one_line_that_names_them(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    raw = raw_config(**changes)
+    if "calibration" in changes:
+        del raw["model"]
+    with pytest.raises(BadInput, match=words) as caught:
+        load(tmp_path, raw)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_file_and_no_toml(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no such file"):
+        config.load(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("limits = [")
+    with pytest.raises(BadInput, match="not valid TOML"):
+        config.load(tmp_path / "bad.toml")

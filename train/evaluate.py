@@ -1,0 +1,133 @@
+"""Judging: every agent on the same paths, paired differences with bootstrap intervals.
+
+On simulated paths and on later history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from agents.base import Agent
+from agents.card import Card, Model
+from agents.delta import Delta
+from agents.learned import Learned, Untrained
+from agents.no_hedge import NoHedge
+from envs import simulated
+from envs.objective import MeanShortfall, expected_shortfall
+from envs.seeding import generators
+from train import cohort, history, statistics, tune
+from train.cohort import Outcome
+from train.statistics import Interval, Resampled
+
+MEASURES = ("measure", "es95", "y")
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One market's verdict."""
+
+    where: str  # in words
+    agents: tuple[str, ...]
+    outcome: Outcome
+    rows: dict[str, dict[str, float]]  # agent → its statistics
+    versus: dict[str, dict[str, Interval]]  # vs_delta, vs_best_band, vs_action0 → measure → PPO minus the other
+    blocks: int  # independent blocks that the bootstrap draws
+    effective: float  # independent windows that PPO's mean loss is worth
+
+    @property
+    def beats(self) -> dict[str, bool]:
+        """Whether PPO is better in the trained measure, the whole interval on its side."""
+        return {name: row["measure"].high < 0 for name, row in self.versus.items()}
+
+    def json(self) -> dict[str, object]:
+        agents = {name: {**row, "paths": len(self.outcome.loss)} for name, row in self.rows.items()}
+        versus = {
+            name: {"measure": "trained", **vars(row["measure"]), "also": {m: vars(row[m]) for m in MEASURES[1:]}}
+            for name, row in self.versus.items()
+        }
+        return {"where": self.where, "agents": agents, **versus, "blocks": self.blocks, "effective": self.effective}
+
+
+def roster(model: Model) -> list[Agent]:
+    """Every agent that a model is judged against, the tuned bands under the names of their fields' classes.
+
+    PPO last.
+    """
+    tuned: list[Agent] = [make(getattr(model.card.opponents, field)) for field, (make, _) in tune.TUNABLE.items()]
+    return [NoHedge(), Delta(), *tuned, Untrained(), Learned(model.network)]
+
+
+def on_simulated(model: Model, paths: int, seed: int, progress: Progress = lambda paths: None) -> Judgement:
+    """On `paths` fresh paths of the market that the model was trained for."""
+    agents, card = roster(model), model.card
+    market, resampling = generators(seed, 2)
+    worlds = simulated.cohort(card.calibration, card.contract, card.objective, paths, len(agents), market, cohort.BLOCK)
+    outcome = cohort.run(worlds, agents, progress)
+    where = f"{paths:,} simulated paths, seed {seed}"
+    return _judged(where, card, agents, outcome, Resampled(outcome.loss, resampling))
+
+
+def on_history(model: Model, record: history.Record, seed: int) -> Judgement:
+    """On every window of `record`, all after the calibration window; whole calendar quarters are resampled."""
+    agents, card = roster(model), model.card
+    (resampling,) = generators(seed, 1)
+    world, quarters = history.world(model.observer, card.objective, record, len(agents))
+    outcome = cohort.run(iter([world]), agents)
+    where = f"{record.name}, {record.first:%Y-%m-%d} to {record.last:%Y-%m-%d}, a window starting each day"
+    return _judged(where, card, agents, outcome, Resampled(outcome.loss, resampling, quarters))
+
+
+def _judged(where: str, card: Card, agents: Sequence[Agent], outcome: Outcome, resampled: Resampled) -> Judgement:
+    names = tuple(agent.name for agent in agents)
+    losses, objective = resampled.losses, card.objective
+    means, deviations, shortfalls = resampled.replicates(objective.level)
+    replicates = {
+        "measure": (1 - objective.weight) * means + objective.weight * shortfalls,
+        "es95": shortfalls if objective.level == 0.95 else resampled.replicates(0.95)[2],
+        "y": means + statistics.Y_WEIGHT * deviations,
+    }
+    observed = _observed(losses, objective)
+    best = tune.TUNABLE[card.opponents.best][0](1.0).name
+    others = {"vs_delta": Delta.name, "vs_best_band": best, "vs_action0": Untrained.name}
+    versus = {
+        key: {m: _difference(observed[m], replicates[m], names.index(other)) for m in MEASURES}
+        for key, other in others.items()
+    }
+    return Judgement(
+        where=where,
+        agents=names,
+        outcome=outcome,
+        rows={name: _row(outcome, observed["measure"], j) for j, name in enumerate(names)},
+        versus=versus,
+        blocks=resampled.count,
+        effective=float(statistics.effective_sample(losses, means)[-1]),
+    )
+
+
+def _observed(losses: Tensor, objective: MeanShortfall) -> dict[str, Tensor]:
+    """(G,) of each measure."""
+    return {
+        "measure": objective.value(losses.T),
+        "es95": expected_shortfall(losses.T, 0.95),
+        "y": losses.mean(0) + statistics.Y_WEIGHT * losses.std(0),
+    }
+
+
+def _difference(observed: Tensor, replicates: Tensor, other: int) -> Interval:
+    """PPO, the last agent, minus the `other`."""
+    return statistics.interval(observed[-1] - observed[other], replicates[:, -1] - replicates[:, other])
+
+
+def _row(outcome: Outcome, measure: Tensor, agent: int) -> dict[str, float]:
+    return {
+        "measure": float(measure[agent]),
+        **statistics.summary(outcome.loss[:, agent].double()),
+        "turnover": float(outcome.turnover[:, agent].double().mean()),
+        "cost": float(outcome.fees[:, agent].double().mean()),
+        "funding": float(outcome.funding[:, agent].double().mean()),
+        "traded": float(outcome.trades[:, agent].double().mean()),
+    }

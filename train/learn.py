@@ -1,0 +1,196 @@
+"""Learning a policy: PPO on the simulated market, its dual moved between rollouts.
+
+Its progress validated on paths of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field
+from stable_baselines3.common.callbacks import BaseCallback
+from torch import Tensor
+
+from agents.learned import Learned, Untrained
+from agents.network import ActorNetwork
+from agents.policy import BandActorCritic
+from agents.ppo import TensorPPO
+from agents.vec_env import TensorVecEnv
+from envs import simulated
+from envs.calibration import Calibration, Positive, Section
+from envs.contract import Contract
+from envs.hedging import HedgingWorld, Outlook
+from envs.objective import MeanShortfall
+from envs.seeding import generators
+from train import cohort
+
+MEMORY = 40_000  # finished episodes that make the outlook
+
+
+class Settings(Section):
+    """How PPO learns. The defaults are the ones that did best; docs/learning.md has what was tried."""
+
+    steps: int = Field(default=12_000_000, gt=0)
+    paths: int = Field(default=1024, gt=0)  # distinct market paths at a time
+    hedgers: int = Field(default=8, gt=0)  # books on each path, whose mean advantage is the baseline
+    rollout: int = Field(default=45, gt=0)  # decisions per rollout
+    minibatches: int = Field(default=16, gt=0)
+    epochs: int = Field(default=3, gt=0)
+    learning_rate: Positive = 1e-3  # falls to 0
+    log_std: float = -1.0  # at the start
+    gae_lambda: float = Field(default=0.95, ge=0, le=1)
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "silu"
+    validation_paths: int = Field(default=8192, gt=0)
+    validations: int = Field(default=8, ge=1)  # times that the policy is validated
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where learning stands."""
+
+    steps: int
+    measure: float | None  # of the explored episodes finished in the last rollout
+    improvement: float | None  # validated measure of the policy less that of action 0, at the last validation
+
+
+@dataclass(frozen=True)
+class Learnt:
+    network: ActorNetwork
+    trained_range: dict[str, tuple[float, float]]
+    steps: int
+    seconds: float
+    history: list[Progress]
+
+
+def learn(
+    calibration: Calibration,
+    contract: Contract,
+    objective: MeanShortfall,
+    settings: Settings,
+    seed: int,
+    device: torch.device,
+    report: Callable[[Progress], None] = lambda progress: None,
+    tensorboard: str | None = None,
+) -> Learnt:
+    """The policy of the best validation. One seed gives one policy on one device."""
+    started = time.perf_counter()
+    market, validation, torch_seed = generators(seed, 3, device)
+    torch.manual_seed(torch_seed.initial_seed())
+    world = simulated.world(calibration, contract, objective, settings.paths, settings.hedgers, market, controlled=True)
+    validator = Validator(calibration, contract, objective, settings.validation_paths, validation)
+    model = _ppo(world, settings, tensorboard)
+    callback = Learning(world, validator, settings, report)
+    model.learn(settings.steps, callback=callback)
+    seconds = time.perf_counter() - started
+    return Learnt(callback.best(model), callback.trained_range(), model.num_timesteps, seconds, callback.history)
+
+
+class Validator:
+    """The policy against action 0, always on the same paths."""
+
+    def __init__(
+        self,
+        calibration: Calibration,
+        contract: Contract,
+        objective: MeanShortfall,
+        paths: int,
+        generator: torch.Generator,
+    ) -> None:
+        self.arguments = (calibration, contract, objective, paths, 2)
+        self.objective, self.generator = objective, generator
+        self.start = generator.get_state()
+
+    def improvement(self, network: ActorNetwork) -> float:
+        """Measure of the policy less that of action 0; negative is better."""
+        self.generator.set_state(self.start)
+        worlds = simulated.cohort(*self.arguments, self.generator, cohort.BLOCK)
+        losses = cohort.run(worlds, [Untrained(), Learned(network)]).loss.double()
+        action0, policy = self.objective.value(losses.T)
+        return float(policy - action0)
+
+
+class Learning(BaseCallback):
+    """Between rollouts: the dual to the quantile of late losses, the features' range, validation, progress."""
+
+    def __init__(
+        self, world: HedgingWorld, validator: Validator, settings: Settings, report: Callable[[Progress], None]
+    ) -> None:
+        super().__init__()
+        self.world, self.validator, self.settings, self.report = world, validator, settings, report
+        self.losses: list[Tensor] = []
+        self.low = torch.full((world.actor_features,), float("inf"))
+        self.high = -self.low
+        self.history: list[Progress] = []
+        self.found: tuple[float, ActorNetwork] | None = None
+
+    def _on_step(self) -> bool:
+        """Keep the losses of finished episodes."""
+        terminated: Tensor = self.locals["dones"]
+        if terminated.any():
+            self.losses.append(self.world.last.loss[terminated])
+        return True
+
+    def _on_rollout_end(self) -> None:
+        seen = self.locals["rollout_buffer"].observations[..., : self.world.actor_features].flatten(0, 1)
+        self.low, self.high = torch.minimum(self.low, seen.amin(0)), torch.maximum(self.high, seen.amax(0))
+        measure = self._outlook() if self.losses else None
+        every = self.settings.steps / self.settings.validations
+        due = self.num_timesteps // every > (self.history[-1].steps if self.history else 0) // every
+        improvement = self._validated() if due else None
+        self.history.append(Progress(self.num_timesteps, measure, improvement))
+        self.report(self.history[-1])
+
+    def best(self, model: TensorPPO) -> ActorNetwork:
+        """The policy of the best validation, the last update's included."""
+        self.model = model
+        self._validated()
+        assert self.found is not None
+        return self.found[1]
+
+    def trained_range(self) -> dict[str, tuple[float, float]]:
+        bounds = zip(self.low.tolist(), self.high.tolist(), strict=True)
+        return dict(zip(self.world.observer.names, bounds, strict=True))
+
+    def _outlook(self) -> float:
+        """Move the world's outlook to the late losses; their measure."""
+        late = torch.cat(self.losses[::-1])[:MEMORY]
+        while sum(map(len, self.losses[1:])) > MEMORY:
+            self.losses.pop(0)
+        objective = self.world.objective
+        self.world.outlook = Outlook(objective.dual(late), float(late.mean()), float(late.std()))
+        return float(objective.value(late))
+
+    def _validated(self) -> float:
+        policy = self.model.policy
+        assert isinstance(policy, BandActorCritic)
+        network = policy.actor_network()
+        improvement = self.validator.improvement(network)
+        if self.found is None or improvement < self.found[0]:
+            self.found = (improvement, network)
+        return improvement
+
+
+def _ppo(world: HedgingWorld, settings: Settings, tensorboard: str | None) -> TensorPPO:
+    batch = world.num_envs * settings.rollout // settings.minibatches
+    return TensorPPO(
+        BandActorCritic,
+        TensorVecEnv(world),
+        n_steps=settings.rollout,
+        batch_size=batch,
+        n_epochs=settings.epochs,
+        gamma=1.0,
+        gae_lambda=settings.gae_lambda,
+        learning_rate=lambda left: settings.learning_rate * left,
+        policy_kwargs={
+            "actor_features": world.actor_features,
+            "hidden": settings.hidden,
+            "activation": settings.activation,
+            "log_std_init": settings.log_std,
+        },
+        tensorboard_log=tensorboard,
+        device=world.device,
+    )

@@ -1,0 +1,250 @@
+"""Maximum likelihood of the regime-switching GARCH-t of Haas, Mittnik and Paolella (2004).
+
+Exact, and with no Python loop over bars: a recursion is a linear filter once its capped news is known, and the
+likelihood is a product of matrices, which a tree of pairwise products takes in log₂(bars) vectorised levels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.signal import lfilter
+from scipy.special import expit, gammaln, logit
+
+from envs.calibration import Regimes
+from envs.volatility.garch import RegimeTensors
+from envs.volatility.regimes import joint_variance, spectral_radius, stationary, stationary_variance
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+MAX_RADIUS = 0.9995  # hourly: a half-life of variance of at most eight weeks
+SCREENING, MAX_STEPS = 15, 300
+STARTS = (  # ω₁/ω₀, α₀, α₁, β₀, β₁, stay₀, stay₁, degrees of freedom
+    (10.0, 0.05, 0.08, 0.90, 0.85, 0.98, 0.95, 4.0),
+    (30.0, 0.03, 0.15, 0.80, 0.80, 0.90, 0.80, 4.0),
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Returns as the likelihood takes them, and the variances that the fitted model must have; n bars of `dt` years."""
+
+    news: Array  # (n,) r²/dt, variance per year; 0 where missing
+    fell: Mask  # (n,) r < 0
+    usable: Mask  # (n,) False: missing, each variance is carried over the bar
+    counted: Mask  # (n,) False: the bar's density counts as 1 (missing, or a cascade)
+    dt: float
+    truncation: float
+    feed: float  # variance per year that cascades add to the news
+    target: float  # variance per year that ordinary shocks must have in the long run
+
+    @classmethod
+    def of(cls, returns: Array, usable: Mask, cascades: Mask, dt: float, truncation: float, feed: float) -> Sample:
+        """From log `returns` (n,), those `usable`, those that are `cascades`, and the `feed` per year of the latter.
+
+        The target is what `feed` leaves of the sample's variance.
+        """
+        clean = np.where(usable, returns, 0.0)
+        news = clean**2 / dt
+        target = float(news[usable].mean()) - feed
+        return cls(news, clean < 0, usable, usable & ~cascades, dt, truncation, feed, target)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model, its log-likelihood of the counted returns, and the number of its free parameters."""
+
+    regimes: Regimes
+    log_likelihood: float
+    parameters: int
+    point: Array  # where the optimiser ended
+
+
+def variances(sample: Sample, regimes: Regimes, start: float) -> Array:
+    """(K, n + 1) variance per year of each regime before each bar and after the last, from `start` in every regime."""
+    news, fell = sample.news[sample.usable], sample.fell[sample.usable].astype(np.float64)
+    cap, parameters = (
+        regimes.truncation**2,
+        zip(regimes.omega, regimes.alpha, regimes.leverage, regimes.beta, strict=True),
+    )
+    paths = [
+        _recursion(news, omega, alpha + leverage * fell, beta, cap, regimes.ceiling, start)
+        for omega, alpha, leverage, beta in parameters
+    ]
+    seen = np.concatenate([[0], np.cumsum(sample.usable)])
+    return np.stack(paths)[:, seen]
+
+
+def log_densities(sample: Sample, regimes: Regimes, variance: Array) -> Array:
+    """(K, n) log-density of each bar's return in each regime given `variance` (K, n) per year; 0 where not counted.
+
+    Student-t standardised to unit variance, not truncated.
+    """
+    freedom = regimes.degrees_of_freedom
+    constant = gammaln((freedom + 1) / 2) - gammaln(freedom / 2) - math.log(math.pi * (freedom - 2)) / 2
+    body = np.log1p(sample.news / (variance * (freedom - 2)))
+    density = constant - np.log(variance * sample.dt) / 2 - (freedom + 1) / 2 * body
+    return np.asarray(np.where(sample.counted, density, 0.0))
+
+
+def hamilton_log_likelihood(log_density: Array, transition: Array, first: Array) -> float:
+    """Log of first·D₁·T·D₂·T·…·Dₙ·1, D the diagonal of exp(`log_density`) (K, n): Hamilton's likelihood.
+
+    `first` (K,) are the regime probabilities of the first bar, `transition` (K, K) is [from][to]. Rescaled at each
+    level of the tree, so it neither under- nor overflows.
+    """
+    peaks = log_density.max(axis=0)
+    density = np.exp(log_density - peaks)
+    product, scale = _product(transition[:, :, None] * density[None, :, 1:])
+    return float(peaks.sum() + scale + np.log((first * density[:, 0] @ product).sum()))
+
+
+def log_likelihood(sample: Sample, regimes: Regimes) -> float:
+    """Of the counted returns; each recursion starts at the target, the regimes at their stationary probabilities."""
+    transition = np.array(regimes.transition)
+    variance = variances(sample, regimes, sample.target)[:, :-1]
+    first = stationary(torch.from_numpy(transition)).numpy()
+    return hamilton_log_likelihood(log_densities(sample, regimes, variance), transition, first)
+
+
+def predicted_variance(sample: Sample, regimes: Regimes) -> Array:
+    """(n,) variance per year expected of each bar given those before it: Σ_k p_k·h_k with Hamilton's probabilities."""
+    variance = variances(sample, regimes, sample.target)[:, :-1]
+    log_density = log_densities(sample, regimes, variance)
+    density = np.exp(log_density - log_density.max(axis=0)).T
+    transition = np.array(regimes.transition)
+    chance = np.empty_like(density)
+    now = stationary(torch.from_numpy(transition)).numpy()
+    for bar, weight in enumerate(density):
+        chance[bar] = now
+        joint = now * weight
+        now = joint @ transition / joint.sum()
+    return np.asarray((chance * variance.T).sum(axis=1))
+
+
+def fit(sample: Sample) -> Fit:
+    """The two-regime model of greatest likelihood, without leverage, whose stationary variance is the sample's.
+
+    ω's scale is set by that variance (targeting, with what cascades feed into the recursion counted), so ω₁/ω₀ alone
+    is free; the spectral radius stays below MAX_RADIUS. From the best of STARTS after SCREENING steps; regime 0 is
+    the calmer.
+    """
+    screened = [_climb(sample, _point(np.array(start)), SCREENING) for start in STARTS]
+    return _climb(sample, max(screened, key=lambda found: found.log_likelihood).point, MAX_STEPS)
+
+
+def refine(sample: Sample, near: Fit) -> Fit:
+    """`fit` from where `near` (without leverage) ended; leverage is kept only if that lowers the Bayesian criterion.
+
+    With leverage, leverage_k is the same share of each regime's α_k + leverage_k/2.
+    """
+    plain = _climb(sample, near.point, MAX_STEPS)
+    skewed = _climb(sample, np.append(plain.point, 0.1), MAX_STEPS)
+    gain = 2 * (skewed.log_likelihood - plain.log_likelihood)
+    return skewed if gain > math.log(sample.counted.sum()) else plain
+
+
+def _recursion(news: Array, omega: float, slope: Array, beta: float, cap: float, ceiling: float, start: float) -> Array:
+    """(n + 1,) h' = min(ceiling, ω + slope·min(news, cap·h) + β·h) from h = start.
+
+    Each pass takes its bounds from the path of the pass before, so it is exact up to the first bar that it still
+    changes, and the passes end at the one solution.
+    """
+    path = _linear(omega + slope * news, beta, start)
+    while True:
+        before = np.minimum(path[:-1], ceiling)
+        inputs = np.minimum(omega + slope * np.minimum(news, cap * before), ceiling - beta * before)
+        following = _linear(inputs, beta, start)
+        if (np.abs(path - following) <= 1e-13 * np.abs(path)).all():
+            return following
+        path = following
+
+
+def _linear(inputs: Array, beta: float, start: float) -> Array:
+    """(n + 1,) h' = inputs + β·h from h = start."""
+    path: Array = lfilter([1.0], [1.0, -beta], np.concatenate([[start], inputs]))
+    return path
+
+
+def _product(matrices: Array) -> tuple[Array, float]:
+    """The ordered product of `matrices` (K, K, n) up to a factor, and the log of that factor."""
+    scale = 0.0
+    while (count := matrices.shape[2]) > 1:
+        pairs = count // 2 * 2
+        left, right = matrices[:, :, 0:pairs:2], matrices[:, :, 1:pairs:2]
+        joined = reduce(np.add, (left[:, j, None] * right[None, j] for j in range(len(left))))
+        peaks = joined.max(axis=(0, 1))
+        scale += float(np.log(peaks).sum())
+        matrices = np.concatenate([joined / peaks, matrices[:, :, pairs:]], axis=2)
+    return (matrices[:, :, 0] if count else np.eye(len(matrices))), scale
+
+
+def _point(values: Array) -> Array:
+    """The unbounded coordinates of (ω₁/ω₀, α₀, α₁, β₀, β₁, stay₀, stay₁, degrees of freedom)."""
+    return np.concatenate([np.log(values[:3]), logit(values[3:7]), np.log(values[7:] - 2)])
+
+
+def _regimes(point: Array, sample: Sample) -> Regimes | None:
+    """The model at `point`, its ω scaled to the sample's variance; None where no ω reaches it."""
+    stay, slope = expit(point[5:7]), torch.from_numpy(np.exp(point[1:3]))
+    share = min(max(float(point[8]), 0.0), 2.0) if len(point) > 8 else 0.0
+    unscaled = RegimeTensors(
+        transition=torch.from_numpy(np.array([[stay[0], 1 - stay[0]], [1 - stay[1], stay[1]]])),
+        omega=torch.from_numpy(np.exp(np.array([0.0, point[0]]))),
+        alpha=slope * (1 - share / 2),
+        leverage=slope * share,
+        beta=torch.from_numpy(expit(point[3:5])),
+        degrees_of_freedom=2 + math.exp(point[7]),
+        truncation=sample.truncation,
+        ceiling=math.inf,
+    )
+    if spectral_radius(unscaled) >= MAX_RADIUS:
+        return None
+    fed = stationary_variance(replace(unscaled, omega=(unscaled.alpha + unscaled.leverage) * sample.feed))
+    scale = (sample.target - fed) / stationary_variance(unscaled)
+    return _plain(replace(unscaled, omega=unscaled.omega * scale)) if scale > 0 else None
+
+
+def _plain(tensors: RegimeTensors) -> Regimes:
+    """The same model as numbers, at the ceiling that `Regimes` has by default."""
+    transition, omega, alpha, leverage, beta = (
+        getattr(tensors, name).tolist() for name in ("transition", "omega", "alpha", "leverage", "beta")
+    )
+    return Regimes(
+        transition=transition,
+        omega=omega,
+        alpha=alpha,
+        leverage=leverage,
+        beta=beta,
+        degrees_of_freedom=tensors.degrees_of_freedom,
+        truncation=tensors.truncation,
+    )
+
+
+def _climb(sample: Sample, start: Array, steps: int) -> Fit:
+    """The local maximum of the likelihood above `start`, by at most `steps` of L-BFGS-B."""
+
+    def loss(point: Array) -> float:
+        regimes = _regimes(point, sample)
+        return 1e3 if regimes is None else -log_likelihood(sample, regimes) / len(sample.news)
+
+    end = minimize(loss, start, method="L-BFGS-B", options={"maxiter": steps, "ftol": 1e-9, "gtol": 1e-7})
+    regimes = _regimes(end.x, sample)
+    assert regimes is not None, "the optimiser ends no higher than its start, which is admissible"
+    return Fit(_ordered(regimes), -float(end.fun) * len(sample.news), len(start), end.x)
+
+
+def _ordered(regimes: Regimes) -> Regimes:
+    """The same model with the regime of lower mean variance first."""
+    tensors = RegimeTensors.of(regimes)
+    calm_first = (joint_variance(tensors).diagonal() / stationary(tensors.transition)).argsort()
+    names = ("omega", "alpha", "leverage", "beta")
+    swapped = {name: getattr(tensors, name)[calm_first] for name in names}
+    return _plain(replace(tensors, transition=tensors.transition[calm_first][:, calm_first], **swapped))
