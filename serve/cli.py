@@ -36,7 +36,9 @@ def serve(
     config: Annotated[Path, typer.Argument(help="TOML settings, such as configs/paper.toml.")],
     journal: Annotated[str, typer.Option(help="SQLite file or database URL; one with entries is taken up again.")],
     feed: Annotated[str, typer.Option(help="Bars to replay, or to warm up on: btc, eth, or a file.")] = "btc",
-    first: Annotated[str, typer.Option("--from", help="Start of the first bar, UTC.")] = "2023-01-01",
+    first: Annotated[
+        str, typer.Option("--from", help="Start of the first bar, UTC; with --follow, the end of the warm-up.")
+    ] = "2023-01-01",
     days: Annotated[int, typer.Option(min=1, help="How long to replay.")] = 31,
     speed: Annotated[float | None, typer.Option(min=1, help="Times the wall clock; without it, at full speed.")] = None,
     follow: Annotated[Path | None, typer.Option(help="A CSV file of ticks (time, spot, ...) that grows, live.")] = None,

@@ -12,7 +12,6 @@ from serve.runner import Runner
 from serve.setup import Setup
 from serve.venues.paper import Paper
 
-
 Timer = BarClosed | DecisionDue | Heartbeat
 
 

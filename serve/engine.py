@@ -114,7 +114,10 @@ class Engine:
         return self._cold(replace(state, orders=orders, monitors=monitors, question=None, due=due))
 
     def _warmed(self, state: State, event: History) -> State:
+        """A history that ended two bars ago or earlier does not count as warmth: the market has moved on since."""
         memory = self.setup.market.remembered(event.closes)
+        if event.time - event.ended >= 2 * self.setup.market.bar:
+            memory = replace(memory, bars=memory.bars * 0)
         return self._cold(replace(state, memory=memory, bar_spot=event.closes[-1], bar_time=event.ended))
 
     def _bar_closed(self, state: State, event: BarClosed) -> State:

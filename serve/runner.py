@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from serve import codec
@@ -81,7 +82,7 @@ class Runner:
             raise self._broken
         waiting = deque([event])
         while waiting:
-            now = waiting.popleft()
+            now = self._arrived(waiting.popleft())
             outputs = self.core.step(now)
             self._unwritten += [codec.encode(now), *map(codec.encode, outputs)]
             person = isinstance(now, Operator | Started)
@@ -102,6 +103,11 @@ class Runner:
             for order in self.state.in_flight:
                 self._venue.cancel(CancelOrder(self.state.time, order.id))
             raise
+
+    def _arrived(self, event: Event) -> Event:
+        """The event, dated when the core gets to it: it may have waited while another was answered."""
+        latest = 0 if self.core.state is None else self.core.state.time
+        return event if event.time >= latest else replace(event, time=latest)
 
     def _carried_out(self, output: Output) -> Iterable[Event]:
         if isinstance(output, SubmitOrder):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agents import card
@@ -89,7 +89,7 @@ def run(config: ServeConfig, journal: Journal, source: Source, told: Told = lamb
     runner = Runner(journal, venue, policy, core, told)
     runner.handle(started)
     if runner.state.bar_time + 2 * setup.market.bar <= clock.now():
-        runner.handle(history)
+        runner.handle(replace(history, time=clock.now()))
     try:
         drive(runner, feed, desk, venue, clock, Timers(setup, clock.now(), past))
     except KeyboardInterrupt:

@@ -120,7 +120,7 @@ def command(
 ) -> None:
     """Fit a market to real prices and write its numbers.
 
-    Example: rehedge calibrate --data btc --last 2022-03-01 --out models/btc_2017_2022.toml
+    Example: rehedge calibrate --data btc --last 2022-03-01 --out runs/btc.toml
     """
     console = Console(stderr=True)
     with console.status("reading") as status:

@@ -19,7 +19,7 @@ Mask = NDArray[np.bool_]
 
 CASCADE_FALL = 6.0  # filtered standard deviations: a fall beyond it is a cascade (BTC 2017-22: about one a month)
 FALL_THRESHOLD = 3.0  # filtered standard deviations: what a fall exceeds this by excites (about eight falls a month)
-MIN_CASCADES = 10
+MIN_CASCADES = 5
 HALF_LIFE_STARTS = (3.0, 24.0, 120.0)  # hours
 HALF_LIFE_BOUNDS = (1.0, 168.0)  # hours: a longer memory is a trend in how often cascades come, not their contagion
 

@@ -24,6 +24,11 @@ from train.statistics import Interval, Resampled
 
 MEASURES = ("measure", "es95", "y")
 Progress = Callable[[int], None]
+OTHERS = {
+    "vs_delta": "the Black-Scholes delta hedge",
+    "vs_best_band": "the best tuned band",
+    "vs_action0": "its own untrained self",
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,13 @@ class Judgement:
     def beats(self) -> dict[str, bool]:
         """Whether PPO is better in the trained measure, the whole interval on its side."""
         return {name: row["measure"].high < 0 for name, row in self.versus.items()}
+
+    def sentences(self) -> list[str]:
+        """Each paired difference in words."""
+        return [f"PPO {_verdict(row['measure'])} {OTHERS[name]}" for name, row in self.versus.items()] + [
+            f"{len(self.outcome.loss):,} windows in {self.blocks:,} independent blocks; "
+            f"PPO's mean loss is worth {self.effective:,.0f} independent windows."
+        ]
 
     def json(self) -> dict[str, object]:
         agents = {name: {**row, "paths": len(self.outcome.loss)} for name, row in self.rows.items()}
@@ -131,3 +143,12 @@ def _row(outcome: Outcome, measure: Tensor, agent: int) -> dict[str, float]:
         "funding": float(outcome.funding[:, agent].double().mean()),
         "traded": float(outcome.trades[:, agent].double().mean()),
     }
+
+
+def _verdict(difference: Interval) -> str:
+    """`is better by … than`, or the contrary, or that the interval holds zero; in basis points of notional."""
+    size = f"{1e4 * abs(difference.diff):.2f} bp in the trained measure"
+    span = f"(95 % interval {1e4 * difference.low:+.2f} to {1e4 * difference.high:+.2f} bp)"
+    if not difference.excludes_zero:
+        return f"is not shown to differ {span} from"
+    return f"is {'better' if difference.high < 0 else 'WORSE'} by {size} {span} than"

@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.card import Card, Model
-from agents.delta import Delta
+from agents.card import Model
 from agents.learned import Learned, Untrained
 from envs import decision, funding, marks, shocks, simulated
 from envs.decision import Band
@@ -25,12 +24,10 @@ from envs.hedging import HedgingWorld
 from envs.observation import Observation, Option
 from envs.seeding import generators
 from envs.volatility.memory import Memory
-from train import tune
 from train.evaluate import Judgement
-from train.statistics import Interval
 
 Array = NDArray[np.float64]
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.spines.top": False,
@@ -38,29 +35,29 @@ STYLE: dict[str, Any] = {
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "grid.color": "0.88",
-    "hatch.linewidth": 0.6,
     "legend.frameon": False,
     "legend.fontsize": 9,
     "legend.handlelength": 3.2,
     "lines.markersize": 4.5,
-    "svg.hashsalt": "rehedge",  # the same numbers give the same file
+    "svg.hashsalt": "rehedge",  # no random names
 }
-LINES: tuple[dict[str, Any], ...] = (
-    {"color": "black", "linestyle": "-", "linewidth": 1.8},
-    {"color": "#0062a8", "linestyle": "--", "linewidth": 1.5},
-    {"color": "#c44d00", "linestyle": ":", "linewidth": 2.0},
-)
-MARKERS, HATCHES = ("o", "s", "^"), ("", "////", "....")
+SOLID: dict[str, Any] = {"color": "black", "linestyle": "-", "linewidth": 1.8}
+DASHED: dict[str, Any] = {"color": "#0062a8", "linestyle": "--", "linewidth": 1.5}
+DOTTED: dict[str, Any] = {"color": "#c44d00", "linestyle": ":", "linewidth": 2.0}
+LINES, MARKERS = (SOLID, DASHED, DOTTED), ("o", "s", "^")
 MEASURES = {"measure": "measure", "es95": "ES95", "y": "Y"}
 LOSS = "final loss, bp of notional (a gain is negative)"
+HEDGE = "perpetual per unit of option"
 MONEYNESS = "log(spot / strike), standard deviations to expiry"
-HOLDING = "The book holds the tuned band's centre; calm and turbulent are medians of the extreme tenths of simulated decisions."
-BODY = 0.002  # of the losses at either end that the histogram leaves to the tail's picture
+HOLDING = (
+    "The book holds the tuned centre; calm and turbulent are medians of the extreme tenths of simulated decisions."
+)
+BODY = 0.005  # of the losses at either end that the histogram leaves to the tail's picture
 TAIL = 0.2  # share of the worst losses that the tail's picture shows
-REACH, GRID = 2.5, 61  # of the policy's picture: standard deviations to either side, and points
-AGES = (0.75, 0.25, 1 / 15)  # of the option's life left in the policy's picture
+REACH, GRID = 2.5, 61  # of the policy's pictures: standard deviations to either side, and points
+AGES = (0.75, 0.25, 1 / 15)  # of the option's life left in the policy's pictures
 EXTREME = 0.1  # share of decisions that stand for calm, and for turbulent
-PATHS = 32  # of which one is shown
+PATHS, WILD = 32, 0.9  # simulated, of which one is shown: its spot ranged further than this share of them
 
 
 @dataclass(frozen=True)
@@ -79,27 +76,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class Frame:
-    """A decision on P paths, (P,) each; hedges are per unit of option."""
+    """A decision on P paths, one book on each."""
 
-    spot: Tensor
-    delta: Tensor
-    lower: Tensor
-    upper: Tensor
-    held: Tensor  # after the trade
-    trade: Tensor
-    stress: Tensor
+    seen: Observation
     memory: Memory
-
-
-def best_band(card: Card) -> str:
-    """Name of the tuned band that did best where it was tuned."""
-    return tune.TUNABLE[card.opponents.best][0](1.0).name
+    band: Band
+    trade: Tensor  # (P, 1) per unit of option
 
 
 @matplotlib.rc_context(STYLE)
-def of_judgement(judgement: Judgement, card: Card, others: dict[str, str]) -> list[Picture]:
-    """Losses, their tail, and the paired differences; `others` says what to call each key of `versus`."""
-    names = (Learned.name, best_band(card), Delta.name)
+def of_judgement(judgement: Judgement, names: Sequence[str], others: dict[str, str]) -> list[Picture]:
+    """Losses and their tail of the three agents `names`, and what PPO is to `others`: key of `versus` → its name."""
     columns = {name: 1e4 * _array(judgement.outcome.loss[:, judgement.agents.index(name)]) for name in names}
     return [_losses(judgement, columns), _tail(judgement, columns), _differences(judgement, others)]
 
@@ -129,16 +116,13 @@ def _frame(world: HedgingWorld, agent: Learned) -> Frame:
     seen, now = world.observation, world.episode
     band = agent.band(seen)
     trade = decision.order(band, seen.hedge, now.option.units, world.lot(now.option)) / now.option.units[:, None]
-    stress = shocks.stress(world.observer.calibration.liquidity, now.memory.excitement)
-    hedges = (column[:, 0] for column in (band.lower, band.upper, seen.hedge + trade, trade))
     world.advance(band)
-    return Frame(seen.spot, seen.delta, *hedges, stress, now.memory)
+    return Frame(seen, now.memory, band, trade)
 
 
 def _losses(judgement: Judgement, columns: dict[str, Array]) -> Picture:
-    pooled = np.concatenate(list(columns.values()))
-    low, high = np.quantile(pooled, [BODY, 1 - BODY])
-    edges = np.linspace(low, high, int(np.clip(len(pooled) ** 0.5 / 3, 12, 70)))
+    low, high = np.quantile(np.concatenate(list(columns.values())), [BODY, 1 - BODY])
+    edges = np.linspace(low, high, int(np.clip(len(judgement.outcome.loss) ** 0.5 / 2, 12, 70)))
     figure, (axis,) = _figure(1, height=3.7)
     for (name, values), line in zip(columns.items(), LINES, strict=True):
         axis.stairs(100 * np.histogram(values, edges)[0] / len(values), edges, label=name, baseline=None, **line)
@@ -166,107 +150,101 @@ def _tail(judgement: Judgement, columns: dict[str, Array]) -> Picture:
 
 def _differences(judgement: Judgement, others: dict[str, str]) -> Picture:
     figure, axes = _figure(len(judgement.versus), height=4.8)
-    told = []
+    told: list[str] = []
     for axis, (key, row) in zip(axes, judgement.versus.items(), strict=True):
         for place, (measure, label) in enumerate(MEASURES.items()):
-            _bar(axis, -place, row[measure], HATCHES[place])
-            told.append(f"{label} against {others[key]} {1e4 * row[measure].diff:.3g}")
+            found = row[measure]
+            axis.barh(-place, 1e4 * found.diff, height=0.6, color="0.85", edgecolor="0.4")
+            axis.plot((1e4 * found.low, 1e4 * found.high), (-place, -place), "k|-", linewidth=1.8, markersize=11)
+            told.append(f"{label} against {others[key]} {1e4 * found.diff:.3g}")
         axis.axvline(0, color="black", linewidth=1)
         axis.set(title=f"PPO minus {others[key]}", yticks=[0, -1, -2], yticklabels=list(MEASURES.values()))
         axis.margins(x=0.1)
-        axis.grid(visible=False, axis="y")
     axes[-1].set_xlabel("difference, bp of notional (negative: PPO is better)")
     alt = f"PPO minus other hedges on {judgement.where}, bp of notional: {'; '.join(told)}."
     caption = "Paired differences with 95 % intervals; each panel has its own scale, the vertical line is zero."
     return _picture(figure, alt, caption)
 
 
-def _bar(axis: Axes, place: int, found: Interval, hatch: str) -> None:
-    axis.barh(place, 1e4 * found.diff, height=0.6, color="0.85", edgecolor="0.4", hatch=hatch)
-    ends = (1e4 * found.low, 1e4 * found.high)
-    axis.plot(ends, (place, place), color="black", linewidth=1.8, marker="|", markersize=11)
-
-
 def _one_path(model: Model, frames: Sequence[Frame], final: Tensor) -> Picture:
-    """The path whose spot ranged furthest."""
-    spots = torch.stack([frame.spot for frame in frames]).log()
-    path = int((spots.amax(0) - spots.amin(0)).argmax())
-    shown = {name: _series(frames, name, path) for name in vars(frames[0]) if name != "memory"}
-    days = np.arange(len(frames)) * model.card.contract.decision_bars * model.card.contract.bar * 365
-    figure, axes = _figure(4, height=8.0, width=7.5, heights=(2, 3, 1.3, 1.5))
-    price = 100 * shown["spot"] / shown["spot"][0]
-    _draw_position(axes, days, price, shown)
-    _draw_regimes(axes[3], days, _array(torch.stack([f.memory.probability[path] for f in frames])), shown["stress"])
-    trades, loss = int((shown["trade"] != 0).sum()), 1e4 * float(final[path])
-    told = f"{trades} trades at {len(frames)} decisions; final loss {loss:,.0f} bp of notional."
-    alt = f"One simulated path: spot from 100 to {price[-1]:.0f}, between {price.min():.0f} and {price.max():.0f}; {told}"
-    caption = f"Of {len(final)} simulated paths the one whose spot ranged furthest, to show the policy at work: not evidence."
-    return _picture(figure, alt, f"{caption} {told}", wide=True)
+    """The path whose spot ranged further than WILD of them."""
+    logs = torch.stack([frame.seen.spot for frame in frames]).log()
+    path = int((logs.amax(0) - logs.amin(0)).argsort()[int(WILD * len(final))])
+    life = model.card.contract.life * 365
+    days = np.linspace(0, life, len(frames), endpoint=False)
+    figure, axes = _figure(4, height=8.0, width=7.5, height_ratios=(2, 3, 1.3, 1.5))
+    price = 100 * _array((logs[:, path] - logs[0, path]).exp())
+    axes[0].plot(days, price, label="spot", **SOLID)
+    axes[0].axhline(100, label="strike", **DASHED)
+    trade = _draw_position(axes[1], days, frames, path)
+    axes[2].vlines(days, 0, trade, color="black", linewidth=1.4)
+    regimes = torch.stack([frame.memory.probability[path] for frame in frames]).unbind(-1)
+    for number, (probability, line) in enumerate(zip(regimes[1:], LINES, strict=False), 1):
+        axes[3].plot(days, probability, label=f"filtered probability of regime {number}", **line)
+    stress = [shocks.stress(model.card.calibration.liquidity, frame.memory.excitement[path]) for frame in frames]
+    axes[3].plot(days, stress, label="stress", **DOTTED)
+    for axis, label in zip(axes, ("spot,\nstart = 100", HEDGE, "trade,\nper unit", "share"), strict=True):
+        axis.set(ylabel=label, xlim=(-0.01 * life, life))
+        axis.tick_params(labelbottom=axis is axes[3])
+    for axis in (axes[0], axes[1], axes[3]):
+        axis.legend(ncols=3)
+    axes[3].set(xlabel="days since the option was sold", ylim=(0, 1.25), yticks=(0, 0.5, 1))
+    ranged = f"spot from 100 to {price[-1]:.0f}, between {price.min():.0f} and {price.max():.0f}"
+    told = f"{np.count_nonzero(trade)} trades at {len(frames)} decisions; final loss {1e4 * final[path]:,.0f} bp."
+    chosen = f"Of {len(final)} simulated paths, one whose spot ranged further than {WILD:.0%}: no evidence by itself."
+    return _picture(figure, f"One simulated path: {ranged}; {told}", f"{chosen} {told}", wide=True)
 
 
-def _draw_position(axes: Sequence[Axes], days: Array, price: Array, shown: dict[str, Array]) -> None:
-    """Price; band, hedge and delta; trades."""
-    axes[0].plot(days, price, label="spot", **LINES[0])
-    axes[0].axhline(100, label="strike", **LINES[1])
-    axes[0].set_ylabel("spot,\nstart = 100")
-    axes[1].fill_between(days, shown["lower"], shown["upper"], step="post", color="0.85", label="PPO's band")
-    axes[1].step(days, shown["held"], where="post", label="perpetual held", **LINES[0])
-    axes[1].plot(days, shown["delta"], label="delta", **LINES[2])
-    axes[1].set(ylabel="perpetual per unit of option", ylim=(-0.25, 1.25))
-    axes[2].vlines(days, 0, shown["trade"], color="black", linewidth=1.4)
-    axes[2].set_ylabel("trade,\nper unit")
-    for axis in axes[:3]:
-        axis.tick_params(labelbottom=False)
-        axis.set_xlim(days[0], days[-1])
-
-
-def _draw_regimes(axis: Axes, days: Array, probability: Array, stress: Array) -> None:
-    for regime, line in zip(range(1, probability.shape[1]), LINES, strict=False):
-        axis.plot(days, probability[:, regime], label=f"filtered probability of regime {regime}", **line)
-    axis.plot(days, stress, label="stress", **LINES[2])
-    axis.set(xlabel="days since the option was sold", ylabel="share", ylim=(0, 1), xlim=(days[0], days[-1]))
-    for below in axis.figure.axes[:2] + [axis]:
-        below.legend(loc="best", ncols=3)
+def _draw_position(axis: Axes, days: Array, frames: Sequence[Frame], path: int) -> Array:
+    """PPO's band, the hedge after each decision, and delta; returns the trades."""
+    chosen = [(f.band.lower, f.band.upper, f.seen.hedge + f.trade, f.trade, f.seen.delta[:, None]) for f in frames]
+    lower, upper, held, trade, delta = (_array(torch.cat([row[path] for row in c])) for c in zip(*chosen, strict=True))
+    axis.fill_between(days, lower, upper, step="post", color="0.85", label="PPO's band")
+    axis.step(days, held, where="post", label="perpetual held", **SOLID)
+    axis.plot(days, delta, label="delta", **DOTTED)
+    axis.set_ylim(-0.25, 1.35)
+    return trade
 
 
 def _bands(model: Model, scenes: dict[str, Memory]) -> Picture:
-    bars = _bars_left(model, AGES[1])
     figure, axes = _figure(2, height=6.0)
+    span, bars = list(_ages(model).items())[-2:][0]
     for axis, (title, memory) in zip(axes, scenes.items(), strict=True):
         x, seen, learned, start = _view(model, memory, bars)
-        edges = [_array(edge[:, 0]) for edge in (learned.lower, learned.upper, start.lower, start.upper)]
-        axis.fill_between(x, edges[0], edges[1], color="0.87", label="PPO's band")
-        axis.plot(x, edges[0], x, edges[1], **LINES[0])
-        axis.plot(x, edges[2], label="action 0: tuned Zakamouline", **LINES[1])
-        axis.plot(x, edges[3], **LINES[1])
-        axis.plot(x, _array(seen.delta), label="delta", **LINES[2])
-        axis.set(title=title, ylabel="perpetual per unit of option", ylim=(-0.3, 1.3))
-    axes[0].legend(loc="upper left")
+        ends = (learned.lower, learned.upper, start.lower, start.upper)
+        low, high, *tuned = (_array(end[:, 0] - seen.delta) for end in ends)
+        axis.fill_between(x, low, high, color="0.87", edgecolor="black", linewidth=1.8, label="PPO")
+        for end, label in zip(tuned, ("action 0: tuned Zakamouline", None), strict=True):
+            axis.plot(x, end, label=label, **DASHED)
+        axis.axhline(0, label="delta", **DOTTED)
+        axis.set(title=title, ylabel="hedge less delta,\n" + HEDGE)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     axes[1].set_xlabel(MONEYNESS)
-    what = f"with {_span(model, bars)} to expiry"
-    alt = f"The learned no-transaction band, the tuned band and delta against moneyness {what}; {'; '.join(scenes)}."
-    return _picture(figure, alt, f"Where the hedge may rest {what}. {HOLDING}")
+    what = f"where the hedge may rest, less delta, with {span} to expiry"
+    return _picture(figure, f"Learned and tuned band: {what}; {'; '.join(scenes)}.", f"{what.capitalize()}. {HOLDING}")
 
 
 def _actions(model: Model, scenes: dict[str, Memory]) -> Picture:
     figure, axes = _figure(4, height=7.8)
-    told = []
-    for place, (title, memory) in enumerate(scenes.items()):
-        centre, width = axes[2 * place : 2 * place + 2]
-        for age, line, marker in zip(AGES, LINES, MARKERS, strict=True):
-            x, moved, ratio = _in_units(model, memory, bars := _bars_left(model, age))
-            style = {**line, "marker": marker, "markevery": 6}
-            centre.plot(x, moved, label=_span(model, bars), **style)
-            width.plot(x, ratio, **style)
-            told.append(f"{title}, {_span(model, bars)}: {moved[GRID // 2]:+.2f} and ×{ratio[GRID // 2]:.2f}")
+    told: list[str] = []
+    for (title, memory), centre, width in zip(scenes.items(), axes[::2], axes[1::2], strict=True):
+        centre.update_datalim([(0, -0.5), (0, 0.5)])
+        width.update_datalim([(0, 0.5), (0, 2)])
+        for (span, bars), line, marker in zip(_ages(model).items(), LINES, MARKERS, strict=False):
+            x, moved, ratio = _in_units(model, memory, bars)
+            centre.plot(x, moved, label=span, marker=marker, markevery=6, **line)
+            width.plot(x, ratio, marker=marker, markevery=6, **line)
+            told.append(f"{title}, {span}: {moved[GRID // 2]:+.2f} and ×{ratio[GRID // 2]:.2f}")
         centre.axhline(0, color="0.4", linewidth=1)
         width.axhline(1, color="0.4", linewidth=1)
+        width.set_yscale("log", base=2)
+        width.yaxis.set_major_formatter("{x:g}")
         centre.set(title=title, ylabel="centre moved,\nhalf-widths")
-        width.set(ylabel="half-width,\nmultiple", yscale="log")
-    axes[0].legend(title="to expiry", ncols=3)
+        width.set(ylabel="half-width,\nmultiple")
+    figure.legend(*axes[0].get_legend_handles_labels(), title="to expiry", loc="outside upper center", ncols=3)
     axes[-1].set_xlabel(MONEYNESS)
     alt = f"PPO's centre and half-width at the money, in the tuned band's half-widths. {'; '.join(told)}."
-    return _picture(figure, alt, f"The same against action 0, the tuned Zakamouline band: grey lines at 0 and 1. {HOLDING}")
+    return _picture(figure, alt, f"Against action 0, the tuned Zakamouline band (grey lines at 0 and 1). {HOLDING}")
 
 
 @torch.no_grad()
@@ -274,9 +252,9 @@ def _view(model: Model, memory: Memory, bars: int) -> tuple[Array, Observation, 
     """Moneyness (GRID,), what is seen there with `bars` left, and the bands of the policy and of action 0."""
     calibration, observer = model.card.calibration, model.observer
     x = torch.linspace(-REACH, REACH, GRID)
-    spread = Memory(*(value.expand(GRID, *value.shape[1:]) for value in vars(memory).values()))
     spot = torch.ones_like(x)
-    usual = funding.funding_rate(torch.full_like(x, calibration.funding.mean_premium))
+    spread = Memory(*(value.expand(GRID, *value.shape[1:]) for value in vars(memory).values()))
+    usual = funding.funding_rate(calibration.funding.mean_premium * spot)
     quote = marks.quote(calibration, observer.filter, spread, spot, spot, usual)
     deviation = quote.implied_volatility * (bars * model.card.contract.bar) ** 0.5
     option = Option(torch.exp(-x * deviation), spot, torch.full_like(spread.bars, bars))
@@ -301,26 +279,19 @@ def _typical(frames: Sequence[Frame], calm: bool) -> Memory:
     return Memory(memory.probability / memory.probability.sum(), memory.variance, memory.excitement, memory.bars)
 
 
-def _bars_left(model: Model, share: float) -> int:
-    return max(1, round(share * model.card.contract.option_bars))
-
-
-def _span(model: Model, bars: int) -> str:
-    return f"{bars * model.card.contract.bar * 365:.3g} days"
-
-
-def _series(frames: Sequence[Frame], name: str, path: int) -> Array:
-    return _array(torch.stack([getattr(frame, name)[path] for frame in frames]))
+def _ages(model: Model) -> dict[str, int]:
+    """Bars left, by their name in words."""
+    whole, bar = model.card.contract.option_bars, model.card.contract.bar
+    return {f"{left * bar * 365:.3g} days": left for left in (max(1, round(share * whole)) for share in AGES)}
 
 
 def _array(values: Tensor) -> Array:
     return np.asarray(values.double().numpy())
 
 
-def _figure(rows: int, height: float, width: float = 5.4, heights: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
+def _figure(rows: int, height: float, width: float = 5.4, **grid: Any) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(width, height), layout="constrained")
-    grid = figure.subplots(rows, 1, squeeze=False, gridspec_kw={"height_ratios": heights})
-    return figure, list(grid[:, 0])
+    return figure, list(figure.subplots(rows, 1, squeeze=False, **grid)[:, 0])
 
 
 def _picture(figure: Figure, alt: str, caption: str, wide: bool = False) -> Picture:

@@ -91,6 +91,13 @@ def test_before_the_filter_is_warm_the_analytic_hedge_decides() -> None:
     assert len(of(SubmitOrder, outputs)) == 1
 
 
+def test_an_old_history_does_not_warm() -> None:
+    old = replace(history(), ended=START - 2 * HOUR)
+    state, _ = fold([started(), old, quote(START + 1), call(START + 2)])
+    assert state.risk is RiskState.FALLBACK
+    assert "seen 0 of 30 bars" in state.strictest()
+
+
 def test_without_a_model_the_analytic_hedge_serves() -> None:
     first = started(with_model=False)
     state, outputs = fold([first, *opening()[1:]], Engine.opened(first))

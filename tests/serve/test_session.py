@@ -181,8 +181,16 @@ def test_a_halt_survives_a_restart(
     day[0].close()
 
 
+class Ticking(VirtualClock):
+    """A clock that moves whenever it is read, as a real one does."""
+
+    def now(self) -> int:
+        self.wait_until(super().now() + 1)
+        return super().now()
+
+
 def test_following_a_file_by_the_clock(settings: ServeConfig, bars: str, tmp_path: Path) -> None:
-    ticks, clock = tmp_path / "ticks.csv", VirtualClock(START + 1)
+    ticks, clock = tmp_path / "ticks.csv", Ticking(START + 1)
     rows = [f"{show(START)},20000.0", f"{show(START)},20010.0"]
     ticks.write_text("\n".join(["time,spot", *rows]) + "\n")
     journal = Journal(str(tmp_path / "live.db"))
@@ -193,6 +201,7 @@ def test_following_a_file_by_the_clock(settings: ServeConfig, bars: str, tmp_pat
     assert "stale_data: last quote is" in core.state.strictest()
     assert core.state.ledger.position > 0
     assert [type(item) for item in items(journal)].count(QuoteEvent) == 2
+    assert "integrity" not in core.state.monitors, "no event was dated before another"
     moved = [item for item in items(journal) if isinstance(item, Transition) and item.breaker == "stale_data"]
     assert [(item.before, item.after) for item in moved] == [("ACTIVE", "REDUCING")]
     replayed(journal)

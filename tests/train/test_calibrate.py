@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from envs.calibration import Calibration, Funding, Regimes
 from envs.history import load_bars, load_funding
+from envs.simulated import SHIPPED_CALIBRATION
 from envs.types import BadInput
 from envs.volatility import garch, regimes
 from train import cascades, msgarch, premium
@@ -25,7 +26,6 @@ from train.calibrate import calibrate, command
 from train.msgarch import Sample
 from train.single import fit_single
 
-SHIPPED = Path(__file__).parents[2] / "models" / "btc_2017_2022.toml"
 HOUR = 1 / 8760
 PAIR = Regimes(
     transition=((0.98, 0.02), (0.05, 0.95)),
@@ -138,7 +138,7 @@ def test_known_regimes_are_recovered() -> None:
 
 
 def test_the_fit_meets_its_constraints() -> None:
-    shipped = Calibration.load(SHIPPED)
+    shipped = Calibration.load(SHIPPED_CALIBRATION)
     tensors = garch.RegimeTensors.of(shipped.regimes)
     inside = regimes.joint_variance(tensors).diagonal() / regimes.stationary(tensors.transition)
     assert regimes.spectral_radius(tensors) < msgarch.MAX_RADIUS
@@ -199,17 +199,17 @@ def test_the_command_writes_a_file_that_loads_and_prints_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "models" / "short.toml"
-    command(out, data="btc", funding="btc", first="2019-10-01", last="2020-04-01", json=True)
+    command(out, data="btc", funding="btc", first="2019-10-01", last="2020-10-01", json=True)
     printed = json.loads(capsys.readouterr().out)
     written = Calibration.load(out)
     assert written.source.first == "2019-10-01T00:00:00+00:00"
-    assert printed["bars"] == written.source.bars == 24 * 183
+    assert printed["bars"] == written.source.bars == 24 * 366
     assert printed["stationary_volatility"] == pytest.approx(printed["sample_volatility"])
 
 
 @pytest.mark.slow
 def test_the_shipped_calibration_is_what_the_shipped_data_gives() -> None:
-    shipped = Calibration.load(SHIPPED)
+    shipped = Calibration.load(SHIPPED_CALIBRATION)
     found, diagnostics = calibrate(load_bars("btc"), load_funding("btc"), "2017-07-01", "2022-03-01")
     assert found.source == shipped.source
     assert np.array(found.regimes.alpha) == pytest.approx(shipped.regimes.alpha, rel=0.02)

@@ -1,0 +1,217 @@
+"""The report: self-contained, whole, escaped, and as honest as its intervals."""
+
+import base64
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+import torch
+
+from agents import card as cards
+from agents.card import Model
+from agents.network import ActorNetwork
+from envs import simulated
+from envs.calibration import Calibration
+from envs.contract import Contract
+from envs.objective import MeanShortfall
+from train import evaluate, report
+from train.evaluate import Judgement
+from train.statistics import Interval
+
+HOSTILE = "<script>alert('x')</script> & \"quoted\""
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+PATHS = 300
+
+
+class Page(HTMLParser):
+    """Tags that do not balance, and every tag's attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.wrong: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A random policy for a two-day call."""
+    folder = tmp_path_factory.mktemp("model")
+    calibration, contract = Calibration.load(simulated.SHIPPED_CALIBRATION), Contract(option_bars=48)
+    observer = simulated.observer(calibration, contract, torch.float32, torch.device("cpu"))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        network = ActorNetwork(len(observer.names), (8,), "tanh", 2)
+    whole = {
+        "name": HOSTILE,
+        "book": "a short call",
+        "features": observer.names,
+        "features_sha256": observer.sha256,
+        "trained_range": dict.fromkeys(observer.names, (-1.0, 1.0)),
+        "hidden": (8,),
+        "activation": "tanh",
+        "calibration": calibration,
+        "contract": contract,
+        "objective": MeanShortfall(),
+        "opponents": {
+            "zakamouline": 10.0,
+            "whalley_wilmott": 60.0,
+            "fixed_band": 0.0625,
+            "best": "fixed_band",
+            "seed": 3,
+            "paths": 16,
+        },
+        "training": {"seed": 4, "steps": 123456, "seconds": 1.5, "settings": {HOSTILE: "tuned"}},
+        "limits": (f"Never for {HOSTILE}.",),
+        "evaluation": {},
+    }
+    cards.save(folder, network, whole)
+    return cards.load(folder)
+
+
+@pytest.fixture(scope="module")
+def judgement(model: Model) -> Judgement:
+    return evaluate.on_simulated(model, PATHS, 5)
+
+
+@pytest.fixture(scope="module")
+def later(judgement: Judgement) -> Judgement:
+    """The same as if it were history: few blocks, a small effective sample."""
+    return replace(judgement, where=f"later history of {HOSTILE}", blocks=12, effective=40.0)
+
+
+@pytest.fixture(scope="module")
+def text(model: Model, judgement: Judgement, later: Judgement, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("out") / "new" / "report.html"
+    assert report.write(path, model, [judgement, later]) == path
+    return path.read_text(encoding="utf-8")
+
+
+def test_tags_balance(text: str) -> None:
+    page = Page(text)
+    assert (page.wrong, page.open) == ([], [])
+    assert [tag for tag, _ in page.tags].count("h1") == 1
+
+
+def test_nothing_is_fetched(text: str) -> None:
+    page = Page(text)
+    assert not [tag for tag, _ in page.tags if tag in {"script", "link", "iframe", "object", "embed", "base"}]
+    held = [a[name] or "" for _, a in page.tags for name in ("src", "href", "srcset", "data", "action") if name in a]
+    assert held
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in held)
+    assert not re.search(r"https?://|url\(|@import", text)
+    for source in held:
+        assert not re.search(rb"""href=["'](?!#)|<script""", base64.b64decode(source.partition(",")[2]))
+
+
+def test_every_image_is_drawn_and_told_in_words(text: str) -> None:
+    images = [attributes for tag, attributes in Page(text).tags if tag == "img"]
+    assert len(images) == 3 + 3 + 3
+    assert all(len(attributes["alt"] or "") > 60 for attributes in images)
+    assert len({attributes["alt"] for attributes in images}) == len(images)
+
+
+def test_every_agent_has_its_row_in_every_table(text: str, judgement: Judgement) -> None:
+    for name in judgement.agents:
+        assert text.count(f'<th scope="row">{name}</th>') >= 2
+    row = re.search(r'<tr class="learned"><th scope="row">PPO</th>(.*?)</tr>', text)
+    assert row is not None
+    cells = re.findall(r"<td>(.*?)</td>", row[1])
+    assert len(cells) == len(report.COLUMNS)
+    assert cells[0] == report.number(1e4 * judgement.rows["PPO"]["measure"], 1)
+
+
+def test_what_the_card_says_is_escaped_and_shown(text: str, model: Model) -> None:
+    assert "<script" not in text
+    words = "".join(Page(text).words)
+    for shown in (HOSTILE, "Never for", "123456", "0.0625", model.card.weights_sha256, model.card.features_sha256):
+        assert shown in words
+    for field in ("fee_rate", "regimes.beta", "Objective", "degrees_of_freedom", "log_moneyness"):
+        assert field in words
+
+
+def test_a_small_sample_is_called_small(text: str) -> None:
+    words = "".join(Page(text).words)
+    assert "300 independent paths; 300 blocks resampled" in words
+    assert "300 overlapping windows; 12 blocks resampled; effective sample about 40." in words
+    assert "With only 12 blocks the intervals are too narrow" in words
+    assert "ES99 rests on the worst 3, worth 0.4 independent ones." in words
+
+
+@pytest.mark.parametrize(
+    ("interval", "said", "unsaid"),
+    [
+        (Interval(-3e-4, -5e-4, -1e-4), "3.00 bp of notional lower (better)", "higher"),
+        (Interval(3e-4, 1e-4, 5e-4), "3.00 bp of notional higher (worse)", "lower"),
+        (Interval(-3e-4, -5e-4, 1e-4), "cannot be told from", "better"),
+        (Interval(-3e-4, -5e-4, 0.0), "cannot be told from", "better"),
+        (Interval(3e-4, 0.0, 5e-4), "cannot be told from", "worse"),
+    ],
+)
+def test_the_headline_says_what_the_interval_bears_out(
+    judgement: Judgement, model: Model, interval: Interval, said: str, unsaid: str
+) -> None:
+    headline = report.headline([with_band(judgement, interval)], model.card).partition(" has the lowest")[0]
+    assert said in headline
+    assert unsaid not in headline
+    assert "the best tuned band, fixed band" in headline
+    assert headline.startswith("On 300 simulated paths")
+
+
+def test_the_headline_is_one_sentence_over_all_markets(judgement: Judgement, model: Model) -> None:
+    good, bad = Interval(-3e-4, -5e-4, -1e-4), Interval(2e-4, 1e-4, 4e-4)
+    headline = report.headline([with_band(judgement, good), with_band(judgement, bad)], model.card)
+    assert headline.index("(95 % interval 1.00 to 5.00 bp);") < headline.index("; on 300 simulated")
+    assert headline.index("lower (better)") < headline.index("higher (worse)")
+    assert "(95 % interval 1.00 to 4.00 bp)" in headline
+
+
+def test_one_block_bears_out_nothing(judgement: Judgement, model: Model) -> None:
+    alone = replace(with_band(judgement, Interval(-3e-4, -3e-4, -3e-4)), blocks=1)
+    headline = report.headline([alone], model.card).partition(" has the lowest")[0]
+    assert "too few independent blocks" in headline
+    assert "lower" not in headline
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(1234.567, "1,234.57"), (-0.5, "−0.50"), (0.0, "0.00"), (-0.00012, "−0.0001"), (float("inf"), "not finite")],
+)
+def test_numbers(value: float, shown: str) -> None:
+    assert report.number(value) == shown
+
+
+def test_the_same_numbers_give_the_same_words(text: str, model: Model, judgement: Judgement, later: Judgement) -> None:
+    """Layout alone may move a line by a rounding error."""
+    again = report.page(model, [judgement, later])
+    assert re.sub(r'src="[^"]*"', "", again) == re.sub(r'src="[^"]*"', "", text)
+
+
+def test_the_headline_owns_up_to_a_better_hedge(judgement: Judgement, model: Model) -> None:
+    rows = {name: {**row, "measure": 0.01} for name, row in judgement.rows.items()}
+    beaten = replace(judgement, rows={**rows, "delta": {**rows["delta"], "measure": 0.005}})
+    leading = replace(judgement, rows={**rows, "PPO": {**rows["PPO"], "measure": 0.005}})
+    assert report.headline([beaten], model.card).endswith("; delta has the lowest measure of all there.")
+    assert "lowest" not in report.headline([leading], model.card)
+
+
+def with_band(judgement: Judgement, interval: Interval) -> Judgement:
+    """With another difference from the best tuned band."""
+    found = {**judgement.versus["vs_best_band"], "measure": interval}
+    return replace(judgement, versus={**judgement.versus, "vs_best_band": found})
