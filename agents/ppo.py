@@ -91,11 +91,12 @@ class TensorRolloutBuffer(RolloutBuffer):
 
 
 class TensorPPO(PPO):
-    """PPO with SB3's constructor, callbacks, logging, save and load; the device is read once per rollout and update.
+    """PPO with SB3's constructor, callbacks, logging, save and load.
 
-    On a `TensorVecEnv` nothing is copied to the host within a rollout; any other `VecEnv` or Gymnasium environment with
-    one array of observations is converted at its boundary. The environment's attribute `group_size` (1 without it) sets
-    the groups whose mean is subtracted from the advantages.
+    The host reads the device once per rollout and once per update, with target_kl also after each epoch. That is on a
+    `TensorVecEnv`; any other `VecEnv` or Gymnasium environment with one array of observations is converted at its
+    boundary. The environment's attribute `group_size` (1 without it) sets the groups whose mean is subtracted from the
+    advantages.
     """
 
     rollout_buffer: TensorRolloutBuffer

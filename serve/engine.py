@@ -121,8 +121,13 @@ class Engine:
         return self._cold(replace(state, memory=memory, bar_spot=event.closes[-1], bar_time=event.ended))
 
     def _bar_closed(self, state: State, event: BarClosed) -> State:
-        """Memory advances on a close that follows the last one by one bar; a gap pauses it."""
+        """Memory advances on a close that follows the last one by one bar; a gap pauses it.
+
+        A bar that the history or an earlier timer brought is not counted again.
+        """
         bar, quote = self.setup.market.bar, state.trusted
+        if event.ended <= state.bar_time:
+            return state
         if quote is None or quote.quoted_at <= event.ended - bar:
             return replace(state, bar_spot=None)
         if state.bar_spot is None or event.ended - state.bar_time != bar:

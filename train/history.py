@@ -46,6 +46,7 @@ def after(calibration: Calibration, bars: Bars, funding_rates: pd.Series[float])
     Raises BadInput if too little follows.
     """
     end = pd.Timestamp(calibration.source.last)
+    end = end.tz_localize("UTC") if end.tzinfo is None else end
     later = bars.frame.index > end
     if later.sum() < 2 * WARM_UP:
         raise BadInput(
@@ -63,7 +64,7 @@ def world(observer: Observer, objective: MeanShortfall, record: Record, hedgers:
     Windows overlap, so the quarter, three option lives long, is what may be resampled.
     """
     _, usable = record.bars.log_returns()
-    spot = torch.from_numpy(record.bars.frame["close"].to_numpy()).float()
+    spot = torch.tensor(record.bars.frame["close"].to_numpy(), dtype=torch.float32)
     rate = torch.from_numpy(record.funding_rate).float()
     market = ReplayMarket(observer.calibration, observer.filter, spot, torch.from_numpy(usable), rate)
     places = market.whole_windows(observer.contract.option_bars, EVERY)
@@ -71,6 +72,6 @@ def world(observer: Observer, objective: MeanShortfall, record: Record, hedgers:
     (unused,) = generators(0, 1)
     made = HedgingWorld(market, observer, objective, len(places), hedgers, unused)
     made.begin(*market.at(places))
-    starts = record.bars.frame.index[places.numpy()]
+    starts = pd.DatetimeIndex(record.bars.frame.index[places.numpy()])
     _, quarters = np.unique(starts.year * 4 + starts.quarter, return_inverse=True)
     return made, torch.from_numpy(quarters)

@@ -227,7 +227,7 @@ def on_pendulum(cls: type[PPO], rollouts: int, **settings: Any) -> tuple[PPO, Re
     ("rollouts", "settings"),
     [
         (2, {}),
-        (2, {"ent_coef": 0.05, "vf_coef": 0.3, "clip_range": 0.05, "max_grad_norm": 0.1}),
+        (2, {"ent_coef": 5.0, "vf_coef": 0.3, "clip_range": 0.05, "max_grad_norm": 0.1}),
         (2, {"clip_range_vf": 0.1, "normalize_advantage": False, "learning_rate": lambda left: 1e-3 * left}),
         (1, {"use_sde": True}),
     ],
@@ -243,10 +243,32 @@ def test_rollout_and_update_on_numpy_environments_are_sb3s(rollouts: int, settin
         np.testing.assert_allclose(seen.rollouts[0][name], expected.rollouts[0][name], rtol=1e-5, atol=1e-5)
     for found, wanted in zip(weights(ours), weights(theirs), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=2e-4)
+    episodes = [[info["r"] for info in learner.ep_info_buffer or ()] for learner in (ours, theirs)]
+    assert len(episodes[0]) >= 9
+    assert episodes[0] == pytest.approx(episodes[1], rel=1e-3)
     logged = [learner.logger.name_to_value for learner in (ours, theirs)]
     assert logged[0].keys() == logged[1].keys()
     for name in (name for name in logged[0] if name.startswith(("train/", "rollout/"))):
         assert logged[0][name] == pytest.approx(logged[1][name], rel=1e-2, abs=2e-3), name
+
+
+class Strict(gymnasium.Env[Any, Any]):
+    """Refuses actions outside bounds that exploration often oversteps."""
+
+    observation_space = spaces.Box(-1, 1, (1,), np.float32)
+    action_space = spaces.Box(-0.1, 0.1, (1,), np.float32)
+
+    def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action)
+        return np.zeros(1, np.float32), 0.0, False, False, {}
+
+
+def test_actions_reach_gymnasium_environments_within_bounds() -> None:
+    learner = TensorPPO("MlpPolicy", DummyVecEnv([Strict]), n_steps=32, batch_size=32, device="cpu").learn(32)
+    assert learner.rollout_buffer.actions.abs().max() > 0.1  # the sample before clipping is what is learned from
 
 
 def test_discrete_actions_train() -> None:

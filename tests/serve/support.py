@@ -145,9 +145,9 @@ def opening(**changes: Any) -> list[Event]:
     return [started(**changes), history(), quote(START + 1), call(START + 2)]
 
 
-def save_model(folder: Path, seed: int = 7) -> Path:
+def save_model(folder: Path, seed: int = 7, contract: Contract = CONTRACT) -> Path:
     """A small network with random weights, and its card."""
-    observer = simulated.observer(CALIBRATION, CONTRACT, torch.float32, torch.device("cpu"))
+    observer = simulated.observer(CALIBRATION, contract, torch.float32, torch.device("cpu"))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = ActorNetwork(len(observer.names), (8,), "silu", 2)
@@ -160,7 +160,7 @@ def save_model(folder: Path, seed: int = 7) -> Path:
         "hidden": (8,),
         "activation": "silu",
         "calibration": CALIBRATION,
-        "contract": CONTRACT,
+        "contract": contract,
         "objective": MeanShortfall(),
         "opponents": {
             "zakamouline": 10.0,
