@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,18 +12,10 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 from torch import Tensor
 
+from envs.hedging import Step as Step
 from envs.types import BadInput
 
 Infos = list[dict[str, Any]]
-
-
-class Step(NamedTuple):
-    """What one step of B environments of F observation columns returns: tensors that later steps leave alone."""
-
-    observation: Tensor  # (B, F) after auto-reset: a finished environment already shows its next episode
-    reward: Tensor  # (B,)
-    terminated: Tensor  # (B,) bool
-    loss: Tensor  # (B,) the finished episode's loss where terminated, anything elsewhere
 
 
 class World(Protocol):

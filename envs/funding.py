@@ -28,7 +28,8 @@ def next_premium(funding: Funding, premium: Tensor, noise: Tensor, bar: float) -
     """AR(1) with the given 8-hour persistence, one bar of `bar` years on; `noise` standard normal."""
     persistence = funding.persistence ** (bar / INTERVAL)
     scale = funding.premium_std * math.sqrt(1 - persistence**2)
-    return funding.mean_premium + persistence * (premium - funding.mean_premium) + scale * noise
+    following: Tensor = funding.mean_premium + persistence * (premium - funding.mean_premium) + scale * noise
+    return following
 
 
 def stationary_premium(funding: Funding, noise: Tensor) -> Tensor:

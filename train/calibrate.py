@@ -130,7 +130,7 @@ def command(
     if json:
         print(encoding.dumps(asdict(diagnostics)))
     else:
-        Console().print(_table(diagnostics, out))
+        Console().print(table(diagnostics, out))
 
 
 def _fit(returns: Array, usable: Mask, seen: Array, dt: float) -> Fitted:
@@ -206,7 +206,7 @@ def _diagnostics(
     )
 
 
-def _table(diagnostics: Diagnostics, out: Path) -> Table:
+def table(diagnostics: Diagnostics, out: Path) -> Table:
     table = Table(title=f"written to {out}", show_header=False)
     flat = asdict(diagnostics)
     rows = {**{f"single.{name}": value for name, value in flat.pop("single").items()}, **flat}

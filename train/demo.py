@@ -60,7 +60,9 @@ def _trained(out: Path, steps: int) -> Model:
     _heading(f"Calibrating on BTC, hourly, {CALIBRATED[0]} to {CALIBRATED[1]}")
     market = out / "calibration.toml"
     with console.status("reading") as status:
-        calibration, diagnostics = calibrate.calibrate(load_bars("btc"), load_funding("btc"), *CALIBRATED, status.update)
+        calibration, diagnostics = calibrate.calibrate(
+            load_bars("btc"), load_funding("btc"), *CALIBRATED, status.update
+        )
     calibration.save(market)
     console.print(calibrate.table(diagnostics, market))
     _heading("Learning: the classical hedges are tuned first, PPO starts at the best of them")
@@ -79,9 +81,7 @@ def _honest(judgement: Judgement, paths: int) -> None:
     console.print(f"\nThis policy, trained for minutes, is not shown to be better ({short}). The shipped one:")
     with bars(console) as progress:
         task = progress.add_task("simulated paths", total=paths, note=str(SHIPPED))
-        shipped = judging.on_simulated(
-            cards.load(SHIPPED), paths, SEED, lambda done: progress.advance(task, done)
-        )
+        shipped = judging.on_simulated(cards.load(SHIPPED), paths, SEED, lambda done: progress.advance(task, done))
     for line in shipped.sentences():
         console.print(line)
 

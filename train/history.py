@@ -33,11 +33,11 @@ class Record:
 
     @property
     def first(self) -> pd.Timestamp:
-        return self.bars.frame.index[WARM_UP]
+        return pd.Timestamp(self.bars.frame.index[WARM_UP])
 
     @property
     def last(self) -> pd.Timestamp:
-        return self.bars.frame.index[-1]
+        return pd.Timestamp(self.bars.frame.index[-1])
 
 
 def after(calibration: Calibration, bars: Bars, funding_rates: pd.Series[float]) -> Record:

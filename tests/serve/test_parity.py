@@ -110,4 +110,4 @@ def test_the_policy_sees_and_orders_the_same_served_and_simulated(tmp_path: Path
     decided = [output for output in outputs if isinstance(output, Decision) and output.source == "policy"]
     assert [round(float(order) / lot) for order in orders] == [round(float(made.wanted) / lot) for made in decided]
     assert all(made.sent == made.wanted for made in decided)
-    assert sum(made.sent != 0 for made in decided) > CONTRACT.decisions / 2
+    assert sum(made.sent != 0 for made in decided) >= 3
