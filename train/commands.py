@@ -8,6 +8,7 @@ from typing import Annotated
 
 import torch
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -104,9 +105,9 @@ def models(
 
 def judged(model: Model, paths: int, seed: int, data: str, progress: Progress) -> list[Judgement]:
     """On simulated paths, then on the history after the calibration window."""
-    task = progress.add_task("simulated paths", total=paths)
+    task = progress.add_task("simulated paths", total=paths, note="")
     first = judging.on_simulated(model, paths, seed, lambda done: progress.advance(task, done))
-    task = progress.add_task("later history", total=None)
+    task = progress.add_task("later history", total=None, note=data)
     bars = load_bars(data)
     funding = load_funding(data if data in ("btc",) else "btc")
     second = judging.on_history(model, history.after(model.card.calibration, bars, funding), seed)
@@ -116,14 +117,14 @@ def judged(model: Model, paths: int, seed: int, data: str, progress: Progress) -
 
 def show(judgement: Judgement, console: Console) -> None:
     """The comparison as a table, and each paired difference as a sentence."""
-    table = Table(title=f"Loss in % of the option's notional: {judgement.where}", title_justify="left")
+    table = Table(title=f"Loss, % of notional: {judgement.where}", title_justify="left", box=box.SIMPLE_HEAD)
     columns = {"measure": "measure", "mean": "mean", "std": "std", "y": "Y", "cvar95": "ES95", "cvar99": "ES99"}
-    columns |= {"worst": "worst", "cost": "cost", "funding": "funding"}
-    table.add_column("agent")
+    columns |= {"cost": "cost", "funding": "funding"}
+    table.add_column("agent", no_wrap=True)
     for head in (*columns.values(), "turnover"):
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     for name, row in judgement.rows.items():
-        cells = [f"{100 * row[key]:.3f}" for key in columns]
+        cells = [f"{100 * row[key]:.2f}" for key in columns]
         table.add_row(name, *cells, f"{row['turnover']:.2f}")
     console.print(table)
     for line in judgement.sentences():

@@ -28,7 +28,7 @@ SHIPPED = Path("models/short_call")
 CONFIG = Path("configs/paper.toml")
 CRASH = ("2020-03-08", 9)  # first day and days of the paper session
 PATHS = 100_000
-TUNING_PATHS = 16_384
+TUNING_PATHS = 8_192
 SEED = 2026
 console = Console()
 
@@ -60,9 +60,8 @@ def _trained(out: Path, steps: int) -> Model:
     _heading(f"Calibrating on BTC, hourly, {CALIBRATED[0]} to {CALIBRATED[1]}")
     market = out / "calibration.toml"
     with console.status("reading") as status:
-        calibration, diagnostics = calibrate.calibrate(
-            load_bars("btc"), load_funding("btc"), *CALIBRATED, status.update
-        )
+        data = load_bars("btc"), load_funding("btc")
+        calibration, diagnostics = calibrate.calibrate(*data, *CALIBRATED, status.update)
     calibration.save(market)
     console.print(calibrate.table(diagnostics, market))
     _heading("Learning: the classical hedges are tuned first, PPO starts at the best of them")

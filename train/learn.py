@@ -33,19 +33,19 @@ MEMORY = 40_000  # finished episodes that make the outlook
 class Settings(Section):
     """How PPO learns. The defaults are the ones that did best; docs/learning.md has what was tried."""
 
-    steps: int = Field(default=12_000_000, gt=0)
+    steps: int = Field(default=8_000_000, gt=0)
     paths: int = Field(default=1024, gt=0)  # distinct market paths at a time
     hedgers: int = Field(default=8, gt=0)  # books on each path, whose mean advantage is the baseline
     rollout: int = Field(default=45, gt=0)  # decisions per rollout
-    minibatches: int = Field(default=16, gt=0)
-    epochs: int = Field(default=3, gt=0)
-    learning_rate: Positive = 1e-3  # falls to 0
-    log_std: float = -1.0  # at the start
-    gae_lambda: float = Field(default=0.95, ge=0, le=1)
+    minibatches: int = Field(default=32, gt=0)
+    epochs: int = Field(default=4, gt=0)
+    learning_rate: Positive = 3e-3  # falls to 0
+    log_std: float = -0.7  # at the start
+    gae_lambda: float = Field(default=0.85, ge=0, le=1)
     hidden: tuple[int, ...] = (64, 64)
     activation: str = "silu"
-    validation_paths: int = Field(default=8192, gt=0)
-    validations: int = Field(default=8, ge=1)  # times that the policy is validated
+    validation_paths: int = Field(default=16384, gt=0)
+    validations: int = Field(default=5, ge=1)  # times that the policy is validated
 
 
 @dataclass(frozen=True)

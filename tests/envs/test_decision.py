@@ -32,22 +32,18 @@ def observer() -> Observer:
 @pytest.fixture(scope="module")
 def seen(observer: Observer) -> Observation:
     """Moneyness from −40 to +40 %, an expiry bar to 30 days, calm and wide spreads: 60 paths."""
-    moneyness, bars, spread = torch.meshgrid(
-        torch.linspace(-0.4, 0.4, 5, dtype=torch.float64),
-        torch.tensor([0, 1, 3, 24, 240, 720]),
-        torch.tensor([1e-6, 1e-3], dtype=torch.float64),
-        indexing="ij",
-    )
-    spot = 40_000 * moneyness.flatten().exp()
+    axes = ([-0.4, -0.2, 0.0, 0.2, 0.4], [0, 1, 3, 24, 240, 720], [1e-6, 1e-3])
+    moneyness, bars, spread = torch.cartesian_prod(*(torch.tensor(axis, dtype=torch.float64) for axis in axes)).T
+    spot = 40_000 * moneyness.exp()
     quote = Quote(
         spot=spot,
         mark=spot * 1.0003,
-        half_spread=spread.flatten(),
+        half_spread=spread,
         depth=torch.full_like(spot, 2e6),
         funding_rate=torch.full_like(spot, 0.11),
         implied_volatility=torch.linspace(0.4, 1.5, len(spot), dtype=torch.float64),
     )
-    option = Option(torch.full_like(spot, 40_000.0), torch.full_like(spot, 25.0), bars.flatten())
+    option = Option(torch.full_like(spot, 40_000.0), torch.full_like(spot, 25.0), bars.long())
     held = 25.0 * torch.tensor([0.0, 0.4, 1.1], dtype=torch.float64).expand(len(spot), HEDGERS)
     return observer.observe(quote, observer.filter.initial(len(spot)), option, held)
 
