@@ -165,10 +165,17 @@ class BandActorCritic(ActorCriticPolicy):
         network = ActorNetwork(
             self._actor_features, self._hidden, self._activation, math.prod(self.action_space.shape or ())
         )
-        weights = [*self.mlp_extractor.policy_net.parameters(), *self.action_net.parameters()]
-        for target, source in zip(network.parameters(), weights, strict=True):
+        for target, source in zip(network.parameters(), self._actor_weights(), strict=True):
             target.data.copy_(source.data)
         return network.eval()
+
+    def adopt(self, network: ActorNetwork) -> None:
+        """Take over the weights of a deterministic actor of the same shape."""
+        for target, source in zip(self._actor_weights(), network.parameters(), strict=True):
+            target.data.copy_(source.data)
+
+    def _actor_weights(self) -> list[nn.Parameter]:
+        return [*self.mlp_extractor.policy_net.parameters(), *self.action_net.parameters()]
 
     def _mean_and_value(self, obs: PyTorchObs) -> tuple[Tensor, Tensor]:
         latent_pi, latent_vf = self.mlp_extractor(self.extract_features(obs))

@@ -21,7 +21,8 @@ from envs.pricing import black_scholes
 from envs.types import BadInput, Quote
 from envs.volatility.memory import Memory
 
-LOSS_FEATURES = 2  # seen by the critic alone: the loss so far, and how far it stands above the dual
+LOSS_FEATURES = 3  # seen by the critic alone: the loss so far, its excess over the dual, the odds of passing it
+LEAST_SHARE = 0.02  # of a usual premium, left at stake when the option's time value is gone
 
 
 class Market(Protocol):
@@ -52,6 +53,13 @@ class Outlook:
     spread: float  # standard deviation of that change
 
 
+class Promise(NamedTuple):
+    """What the loss so far promises, (P, G)."""
+
+    worth: Tensor  # expected φ of the final loss
+    beyond: Tensor  # odds that the final loss passes the dual
+
+
 @dataclass(frozen=True)
 class Episode:
     """Where the hedgers stand."""
@@ -77,7 +85,12 @@ class HedgingWorld:
         generator: Generator,
         controlled: bool = False,
     ) -> None:
-        """`controlled` takes the martingale part out of the rewards, which leaves their expectation as it is."""
+        """`controlled` rewards leave out noise that no decision can help; see `_controlled_reward`.
+
+        φ of the loss so far gives way to its expectation at expiry, a potential (Ng, Harada and Russell 1999), and what
+        the units held beyond the delta earn by the spot's move is taken out: the spot is a martingale, so that has mean
+        zero times any slope known before. The expected sum over an episode stays what it was, but for a constant.
+        """
         if paths < 1 or hedgers < 1:
             raise BadInput(f"a world of {paths} paths with {hedgers} hedgers each is empty; give at least 1 of both")
         self.market, self.observer, self.objective = market, observer, objective
@@ -121,7 +134,8 @@ class HedgingWorld:
 
         Returns the reward (P, G), which paths ended (P,), and the loss so far (P, G).
         """
-        before, delta = self.episode, self.observation.delta
+        before, seen = self.episode, self.observation
+        promise = self._promise() if self.controlled else None
         order = decision.order(band, self.observation.hedge, before.option.units, self.lot(before.option))
         book = books.filled(before.book, before.quote, order, self.contract)
         held = book.units
@@ -136,10 +150,11 @@ class HedgingWorld:
         loss = -books.wealth(book, quote, liability) / before.notional[:, None]
         self.episode = Episode(quote, memory, option, before.notional, book, loss)
         self.observation = self._observed()
-        reward = self._reward(before.loss, loss)
-        if self.controlled:
-            reward = reward - self._martingale(before, held - (delta * option.units)[:, None], quote)
-        return reward, ended, loss
+        if promise is None:
+            return self._reward(before.loss, loss), ended, loss
+        excess = held - (seen.delta * before.option.units)[:, None]
+        earned = excess * ((quote.spot - before.quote.spot) / before.notional)[:, None]
+        return self._controlled_reward(promise, earned, ended), ended, loss
 
     def restart(self, ended: Tensor) -> None:
         """A new option at the market's present state on the paths where `ended` (P,)."""
@@ -162,7 +177,7 @@ class HedgingWorld:
         """(B, F): what the actor sees, then what the critic alone sees."""
         loss = self.episode.loss / self.scale
         above = (loss - self.outlook.dual / self.scale).clamp(min=0)
-        own = torch.stack([loss, above], dim=-1)
+        own = torch.stack([loss, above, 2 * self._promise().beyond - 1], dim=-1)
         return torch.cat([self.observation.features, own], dim=-1).view(self.num_envs, -1)
 
     def lot(self, option: Option) -> Tensor:
@@ -193,17 +208,21 @@ class HedgingWorld:
         transform, dual = self.objective.transform, self.outlook.dual
         return (transform(before, dual) - transform(after, dual)) / self.scale
 
-    def _martingale(self, before: Episode, excess: Tensor, quote: Quote) -> Tensor:
-        """What `excess` (P, G) base units held over the delta earned by the spot's move, at φ's slope expected before.
+    def _controlled_reward(self, promise: Promise, earned: Tensor, ended: Tensor) -> Tensor:
+        """What was promised less what is now, and less what the excess over the delta `earned` by the spot's move."""
+        now = self._promise().worth
+        final = self.objective.transform(self.episode.loss, self.outlook.dual)
+        now = torch.where(ended[:, None], final, now)
+        return (promise.worth - now - self.objective.slope(promise.beyond) * earned) / self.scale
 
-        The spot is a martingale, so this has mean zero given all that was known; what is left of the reward is costs,
-        funding and curvature, which is all that a decision can change.
-        """
-        left = before.option.bars_left / self.contract.option_bars
-        expected = before.loss + (self.outlook.drift * left)[:, None]
-        slope = self.objective.slope(expected, self.outlook.dual, (self.outlook.spread * left.sqrt())[:, None])
-        move = (quote.spot - before.quote.spot) / before.notional
-        return slope * excess * move[:, None] / self.scale
+    def _promise(self) -> Promise:
+        """Of a final loss that is normal, as late losses were, but for the share of the option's time value left."""
+        seen, outlook = self.observation, self.outlook
+        value = seen.dollar_gamma * seen.implied_volatility.square() * seen.time_to_expiry
+        share = (value / self.scale + LEAST_SHARE)[:, None]
+        mean, spread = self.episode.loss + outlook.drift * share, outlook.spread * share
+        beyond: Tensor = torch.special.ndtr((mean - outlook.dual) / spread)
+        return Promise(self.objective.prospect(mean, spread, outlook.dual), beyond)
 
     def _premium_scale(self) -> float:
         """A usual premium per notional, 0.4·σ√T: the unit of rewards."""

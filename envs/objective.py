@@ -7,6 +7,8 @@ between rollouts.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -34,9 +36,16 @@ class MeanShortfall(Section):
         excess = (loss - dual).clamp(min=0) / (1 - self.level)
         return (1 - self.weight) * loss + self.weight * (dual + excess)
 
-    def slope(self, loss: Tensor, dual: Tensor, spread: Tensor) -> Tensor:
-        """Mean of φ′ around `loss` under a normal law of standard deviation `spread`, any shapes that broadcast."""
-        beyond: Tensor = torch.special.ndtr((loss - dual) / spread)
+    def prospect(self, mean: Tensor, spread: Tensor, dual: Tensor) -> Tensor:
+        """E φ(loss) for a final loss normal with `mean` and standard deviation `spread`, any shapes that broadcast."""
+        standard = (mean - dual) / spread
+        density = torch.exp(-0.5 * standard.square()) / math.sqrt(2 * math.pi)
+        excess = spread * density + (mean - dual) * torch.special.ndtr(standard)
+        promised: Tensor = (1 - self.weight) * mean + self.weight * (dual + excess / (1 - self.level))
+        return promised
+
+    def slope(self, beyond: Tensor) -> Tensor:
+        """Mean of φ′ where the loss will pass the dual with probability `beyond`, any shape."""
         return (1 - self.weight) + self.weight / (1 - self.level) * beyond
 
     def value(self, losses: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from pydantic import Field
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
+from agents.base import Agent
 from agents.learned import Learned, Untrained
 from agents.network import ActorNetwork
 from agents.policy import BandActorCritic
@@ -22,10 +23,11 @@ from agents.vec_env import TensorVecEnv
 from envs import simulated
 from envs.calibration import Calibration, Positive, Section
 from envs.contract import Contract
+from envs.decision import Band
 from envs.hedging import HedgingWorld, Outlook
 from envs.objective import MeanShortfall
 from envs.seeding import generators
-from train import cohort
+from train import pathwise
 
 MEMORY = 40_000  # finished episodes that make the outlook
 
@@ -42,6 +44,9 @@ class Settings(Section):
     learning_rate: Positive = 3e-3  # falls to 0
     log_std: float = -0.7  # at the start
     gae_lambda: float = Field(default=0.85, ge=0, le=1)
+    warm_up: int = Field(default=60, ge=0)  # steps of pathwise gradients before PPO
+    warm_up_paths: int = Field(default=2048, gt=0)
+    warm_up_rate: Positive = 3e-3  # falls to 0
     hidden: tuple[int, ...] = (64, 64)
     activation: str = "silu"
     validation_paths: int = Field(default=16384, gt=0)
@@ -78,11 +83,15 @@ def learn(
 ) -> Learnt:
     """The policy of the best validation. One seed gives one policy on one device."""
     started = time.perf_counter()
-    market, validation, torch_seed = generators(seed, 3, device)
+    market, validation, warming, torch_seed = generators(seed, 4, device)
     torch.manual_seed(torch_seed.initial_seed())
     world = simulated.world(calibration, contract, objective, settings.paths, settings.hedgers, market, controlled=True)
-    validator = Validator(calibration, contract, objective, settings.validation_paths, validation)
+    validator = Validator(
+        simulated.world(calibration, contract, objective, settings.validation_paths, 2, validation, controlled=True)
+    )
     model = _ppo(world, settings, tensorboard)
+    if settings.warm_up:
+        _warmed(model, calibration, contract, objective, settings, warming, report)
     callback = Learning(world, validator, settings, report)
     model.learn(settings.steps, callback=callback)
     seconds = time.perf_counter() - started
@@ -90,27 +99,42 @@ def learn(
 
 
 class Validator:
-    """The policy against action 0, always on the same paths."""
+    """The policy against action 0 on paths of their own, always the same, without the martingale part of the rewards.
 
-    def __init__(
-        self,
-        calibration: Calibration,
-        contract: Contract,
-        objective: MeanShortfall,
-        paths: int,
-        generator: torch.Generator,
-    ) -> None:
-        self.arguments = (calibration, contract, objective, paths, 2)
-        self.objective, self.generator = objective, generator
-        self.start = generator.get_state()
+    Without it a difference of a basis point shows on paths too few to show it in the losses themselves.
+    """
+
+    def __init__(self, world: HedgingWorld) -> None:
+        """`world` holds two hedgers a path and is controlled."""
+        self.world = world
+        self.start = world.market.initial(world.paths)
+        self.noise = world.generator.get_state()
+        action0 = Untrained()
+        self._carried(action0, action0)
+        world.outlook = outlook(world.objective, world.episode.loss[:, 0])
 
     def improvement(self, network: ActorNetwork) -> float:
-        """Measure of the policy less that of action 0; negative is better."""
-        self.generator.set_state(self.start)
-        worlds = simulated.cohort(*self.arguments, self.generator, cohort.BLOCK)
-        losses = cohort.run(worlds, [Untrained(), Learned(network)]).loss.double()
-        action0, policy = self.objective.value(losses.T)
-        return float(policy - action0)
+        """Measure of the policy less that of action 0, per notional, at action 0's dual; negative is better."""
+        earned = self._carried(Untrained(), Learned(network.to(self.world.device)))
+        return float(earned[:, 0].mean() - earned[:, 1].mean()) * self.world.scale
+
+    @torch.no_grad()
+    def _carried(self, one: Agent, other: Agent) -> Tensor:
+        """Rewards (P, 2) that add up over whole episodes."""
+        world = self.world
+        world.generator.set_state(self.noise)
+        world.begin(*self.start)
+        earned = torch.zeros_like(world.episode.loss)
+        for _ in range(world.contract.decisions):
+            bands = [agent.band(world.observation.of(j)) for j, agent in enumerate((one, other))]
+            lower, upper = (torch.cat([getattr(band, edge) for band in bands], -1) for edge in ("lower", "upper"))
+            earned += world.advance(Band(lower, upper))[0]
+        return earned
+
+
+def outlook(objective: MeanShortfall, losses: Tensor) -> Outlook:
+    """What final `losses` (N,) say."""
+    return Outlook(objective.dual(losses), float(losses.mean()), float(losses.std()))
 
 
 class Learning(BaseCallback):
@@ -160,9 +184,8 @@ class Learning(BaseCallback):
         late = torch.cat(self.losses[::-1])[:MEMORY]
         while sum(map(len, self.losses[1:])) > MEMORY:
             self.losses.pop(0)
-        objective = self.world.objective
-        self.world.outlook = Outlook(objective.dual(late), float(late.mean()), float(late.std()))
-        return float(objective.value(late))
+        self.world.outlook = outlook(self.world.objective, late)
+        return float(self.world.objective.value(late))
 
     def _validated(self) -> float:
         policy = self.model.policy
@@ -172,6 +195,25 @@ class Learning(BaseCallback):
         if self.found is None or improvement < self.found[0]:
             self.found = (improvement, network)
         return improvement
+
+
+def _warmed(
+    model: TensorPPO,
+    calibration: Calibration,
+    contract: Contract,
+    objective: MeanShortfall,
+    settings: Settings,
+    generator: torch.Generator,
+    report: Callable[[Progress], None],
+) -> None:
+    """The actor after pathwise gradients; whole lots have none, so any size trades while they last."""
+    anysize = contract.model_copy(update={"lot_fraction": 0.0})
+    world = simulated.world(calibration, anysize, objective, settings.warm_up_paths, 1, generator)
+    policy = model.policy
+    assert isinstance(policy, BandActorCritic)
+    network = policy.actor_network().to(world.device)
+    pathwise.warmed(world, network, settings.warm_up, settings.warm_up_rate)
+    policy.adopt(network)
 
 
 def _ppo(world: HedgingWorld, settings: Settings, tensorboard: str | None) -> TensorPPO:

@@ -11,6 +11,7 @@ import math
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -285,7 +286,7 @@ def test_returns_are_bounded() -> None:
     market = simulated_market(604, calibration=calm())
     deviation = CALIBRATION.reference_volatility * math.sqrt(1 / 8760)
     rows = walked(market, paths=4000, bars=20)
-    returns = torch.stack([(b.spot / a.spot).log() for (_, _, a), (_, _, b) in zip(rows, rows[1:], strict=False)])
+    returns = torch.stack([(b.spot / a.spot).log() for (_, _, a), (_, _, b) in pairwise(rows)])
     bound = deviation * float(market.atoms.max())
     assert returns.abs().max() <= bound + deviation**2
     assert returns.abs().max() > 0.3 * bound

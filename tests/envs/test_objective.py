@@ -143,18 +143,24 @@ def test_rewards_telescope(weight: float, level: float, dual: float, path: list[
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.4, 1.0])
-def test_slope_is_the_derivative_of_the_smoothed_transform(weight: float) -> None:
-    """φ averaged over a normal law by 2,000 midpoints, then differentiated numerically."""
+def test_prospect_is_the_transform_averaged_over_a_normal_law_and_slope_its_derivative(weight: float) -> None:
+    """The mean by 100,000 midpoints of the law's quantiles, the derivative by central differences."""
     objective, dual, spread = MeanShortfall(weight=weight, level=0.9), torch.tensor(0.3).double(), 0.7
-    noise = spread * torch.from_numpy(stats.norm.ppf((np.arange(2000) + 0.5) / 2000))
-    loss, bump = torch.linspace(-3, 3, 61, dtype=torch.float64), 0.02
+    noise = spread * torch.from_numpy(stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000))
+    mean, bump = torch.linspace(-3, 3, 25, dtype=torch.float64), 1e-4
 
-    def smoothed(shift: float) -> Tensor:
-        return objective.transform((loss + shift)[:, None] + noise, dual).mean(-1)
+    def prospect(shift: float) -> Tensor:
+        return objective.prospect(mean + shift, torch.tensor(spread).double(), dual)
 
-    numerical = (smoothed(bump) - smoothed(-bump)) / (2 * bump)
-    found = objective.slope(loss, dual, torch.tensor(spread).double())
-    assert (found - numerical).abs().max() < 0.01
-    assert (found.diff() >= 0).all()
+    averaged = torch.stack([objective.transform(each + noise, dual).mean() for each in mean])
+    assert (prospect(0.0) - averaged).abs().max() < 2e-4
+    found = objective.slope(torch.special.ndtr((mean - dual) / spread))
+    assert (found - (prospect(bump) - prospect(-bump)) / (2 * bump)).abs().max() < 1e-6
     assert float(found[0]) == pytest.approx(1 - weight, abs=1e-3)
     assert float(found[-1]) == pytest.approx(1 - weight + weight / 0.1, rel=1e-3)
+
+
+def test_prospect_tends_to_the_transform_as_the_spread_closes() -> None:
+    objective, dual, loss = MeanShortfall(), torch.tensor(0.3).double(), column(-1.0, 0.3, 2.0)
+    closed = objective.prospect(loss, torch.tensor(1e-9).double(), dual)
+    assert closed.tolist() == pytest.approx(objective.transform(loss, dual).tolist(), abs=1e-7)

@@ -1,0 +1,63 @@
+"""A model folder is loaded whole and unaltered, or refused in one line that says what, where, and how to mend it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from agents import card
+from envs.types import BadInput
+from tests.serve.support import save_model
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return save_model(tmp_path / "model")
+
+
+def _edited(folder: Path, change: Callable[[dict[str, object]], object]) -> None:
+    path = folder / card.CARD
+    raw = json.loads(path.read_text())
+    change(raw)
+    path.write_text(json.dumps(raw))
+
+
+def test_what_was_saved_is_loaded(folder: Path) -> None:
+    one, other = card.load(folder), card.load(folder, torch.float64)
+    features = torch.linspace(-2, 2, len(one.card.features))
+    assert torch.equal(one.network(features), one.network(features))
+    torch.testing.assert_close(other.network(features.double()), one.network(features).double(), rtol=1e-5, atol=1e-6)
+    assert one.network(features).abs().max() > 0
+    assert one.observer.sha256 == one.card.features_sha256
+
+
+def test_the_hash_does_not_depend_on_the_precision(folder: Path) -> None:
+    assert card.load(folder).observer.sha256 == card.load(folder, torch.float64).observer.sha256
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda f: _edited(f, lambda raw: raw.update(features_sha256="0" * 64)), "features_sha256 is 000000000000"),
+        (lambda f: _edited(f, lambda raw: raw["contract"].update(fee_rate=0.1)), "features_sha256"),
+        (lambda f: _edited(f, lambda raw: raw.update(surprise=1)), "surprise"),
+        (lambda f: _edited(f, lambda raw: raw.pop("calibration")), "calibration"),
+        (lambda f: (f / card.CARD).write_text("{"), "not valid JSON"),
+        (lambda f: (f / card.CARD).unlink(), "no such file"),
+        (lambda f: (f / card.WEIGHTS).unlink(), "no such file"),
+        (lambda f: (f / card.WEIGHTS).write_bytes((f / card.WEIGHTS).read_bytes()[:-7]), "SHA-256"),
+    ],
+)
+def test_what_does_not_match_is_refused_in_one_line(folder: Path, spoil: Callable[[Path], object], words: str) -> None:
+    spoil(folder)
+    with pytest.raises(BadInput) as refused:
+        card.load(folder)
+    message = str(refused.value)
+    assert words in message
+    assert str(folder) in message
+    assert "\n" not in message
+    assert ";" in message  # what is wrong; how to mend it

@@ -1,0 +1,106 @@
+"""The command line: bad input is one line and exit code 2; what is printed for machines is one JSON object."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def rehedge(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "rehedge.py", *arguments], capture_output=True, text=True, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trained for a moment."""
+    folder = tmp_path_factory.mktemp("trained")
+    recipe = folder / "recipe.toml"
+    recipe.write_text(
+        "tuning_paths = 64\n[contract]\noption_bars = 48\n[learning]\nsteps = 512\npaths = 16\nhedgers = 4\n"
+        "rollout = 4\nminibatches = 2\nepochs = 1\nvalidation_paths = 32\nvalidations = 1\n"
+    )
+    done = rehedge("train", str(folder / "model"), "--recipe", str(recipe), "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    return folder / "model"
+
+
+def test_evaluate_prints_one_object_with_every_agent_and_difference(model: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    done = rehedge("evaluate", str(model), "--paths", "1000", "--json", "--threads", "1", "--report", str(page))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    statistics = {"mean", "std", "y", "cvar95", "cvar99", "turnover", "cost", "paths"}
+    for where in (told, told["history"]):
+        assert {"no hedge", "delta", "Whalley-Wilmott", "Zakamouline", "PPO untrained", "PPO"} <= set(where["agents"])
+        assert all(statistics <= set(row) for row in where["agents"].values())
+        for versus in ("vs_delta", "vs_best_band", "vs_action0"):
+            assert {"measure", "diff", "low", "high"} <= set(where[versus])
+            assert where[versus]["low"] <= where[versus]["diff"] <= where[versus]["high"]
+    assert told["agents"]["PPO"]["paths"] == 1000
+    assert told["agents"]["no hedge"]["turnover"] == 0
+    assert told["agents"]["delta"]["turnover"] > told["agents"]["Zakamouline"]["turnover"] > 0
+    action0 = told["agents"]["PPO untrained"]
+    assert action0["mean"] == pytest.approx(told["agents"]["Zakamouline"]["mean"], abs=1e-6)
+    assert "<html" in page.read_text()
+
+
+def test_models_are_listed_and_shown(model: Path) -> None:
+    done = rehedge("models", str(model), "--json")
+    (card,) = json.loads(done.stdout)
+    assert card["contract"]["option_bars"] == 48
+    assert rehedge("models", "--folder", str(model.parent)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("evaluate", "nowhere"), "nowhere/card.json: no such file"),
+        (("train", "runs/x", "--recipe", "nowhere.toml"), "nowhere.toml: no such file"),
+        (("train", "runs/x", "--device", "tpu"), "--device tpu: not available"),
+        (("calibrate", "--data", "nowhere.csv", "--out", "runs/x.toml"), "nowhere.csv"),
+        (("serve", "nowhere.toml", "--journal", "runs/x.db"), "nowhere.toml: no such file"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...], words: str) -> None:
+    done = rehedge(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+
+
+def test_an_unknown_key_in_a_recipe(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[learning]\nlearning_rat = 0.1\n")
+    done = rehedge("train", str(tmp_path / "model"), "--recipe", str(recipe))
+    assert (done.returncode, "learning.learning_rat" in done.stderr) == (2, True)
+
+
+def test_a_broken_row(tmp_path: Path) -> None:
+    bars = tmp_path / "bars.csv"
+    bars.write_text(
+        "time,open,high,low,close,volume\n2024-01-01T00:00:00Z,1,2,1,1,1\n2024-01-01T01:00:00Z,1,2,1,-1,1\n"
+    )
+    done = rehedge("calibrate", "--data", str(bars), "--out", str(tmp_path / "x.toml"))
+    assert done.returncode == 2
+    assert "bars.csv" in done.stderr
+    assert "row 3" in done.stderr
+
+
+def test_the_seed_of_training_cannot_judge(model: Path) -> None:
+    done = rehedge("evaluate", str(model), "--seed", "0")
+    assert (done.returncode, "choose another" in done.stderr) == (2, True)
+
+
+def test_help_names_every_command_and_imports_no_library() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "rehedge.py", "--help"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert all(name in done.stdout for name in ("demo", "calibrate", "train", "evaluate", "serve", "replay"))
+    assert "stable_baselines3" not in done.stderr
