@@ -105,7 +105,7 @@ def test_trades_follow_the_bands() -> None:
     """A delta hedge trades at nearly every decision, an all but open band hardly, no hedge never."""
     trades = cohort.run(worlds(100, 3), [Delta(), FixedBand(0.4), NoHedge()]).trades.mean(0)
     assert float(trades[0]) > 0.9
-    assert 0 < float(trades[1]) < 0.5
+    assert 0 < float(trades[1]) < 0.7 * float(trades[0])
     assert float(trades[2]) == 0
 
 
