@@ -116,5 +116,11 @@ def read(folder: Path) -> Card:
     return validated(Card, raw, str(path))
 
 
+def record(folder: Path, evaluation: dict[str, object]) -> None:
+    """Write an evaluation into the card; the rest of it stays as it is."""
+    card = Card.model_validate({**read(folder).model_dump(), "evaluation": evaluation})
+    (folder / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

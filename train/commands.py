@@ -46,8 +46,9 @@ def train(
     settings = validated(Recipe, read_toml(recipe), str(recipe)) if recipe else Recipe()
     if steps is not None:
         settings = settings.model_copy(update={"learning": settings.learning.model_copy(update={"steps": steps})})
+    market, where = Calibration.load(calibration), chosen(device)
     with bars(console) as progress:
-        model = pipeline.trained(out, Calibration.load(calibration), settings, seed, chosen(device), progress)
+        model = pipeline.trained(out, market, settings, seed, where, progress)
     console.print(f"{model.folder}: trained on {model.card.training.steps:,} decisions; next: rehedge evaluate {out}")
 
 
@@ -57,6 +58,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Of the paths; not the one it was trained or tuned with.")] = 2026,
     data: Annotated[str, typer.Option(help="Bars of the later history: btc, eth, or a CSV or Parquet file.")] = "btc",
     html: Annotated[Path | None, typer.Option("--report", help="Write an HTML report here.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Write the verdict into the model's card.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: PyTorch's choice.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -74,8 +76,11 @@ def evaluate(
         judgements = judged(loaded, paths, seed, data, progress)
     if html is not None:
         report.write(html, loaded, judgements)
+    verdict = {**judgements[0].json(), "history": judgements[1].json()}
+    if record:
+        cards.record(model, verdict)
     if as_json:
-        print(json.dumps({"model": str(model), **judgements[0].json(), "history": judgements[1].json()}))
+        print(json.dumps({"model": str(model), **verdict}))
     else:
         for judgement in judgements:
             show(judgement, Console())

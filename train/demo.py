@@ -35,7 +35,7 @@ console = Console()
 
 def command(
     out: Annotated[Path, typer.Option(help="Folder for everything that the demo makes.")] = Path("runs/demo"),
-    steps: Annotated[int, typer.Option(min=1, help="Decisions to learn from.")] = 8_000_000,
+    steps: Annotated[int, typer.Option(min=1, help="Decisions to learn from.")] = 4_000_000,
     paths: Annotated[int, typer.Option(min=1000, help="Simulated paths to judge on.")] = PATHS,
 ) -> None:
     """Calibrate on real prices, train, judge, and hedge the crash of March 2020 on paper: a few minutes on two cores.

@@ -35,16 +35,16 @@ MEMORY = 40_000  # finished episodes that make the outlook
 class Settings(Section):
     """How PPO learns. The defaults are the ones that did best; docs/learning.md has what was tried."""
 
-    steps: int = Field(default=8_000_000, gt=0)
+    steps: int = Field(default=4_000_000, gt=0)
     paths: int = Field(default=1024, gt=0)  # distinct market paths at a time
     hedgers: int = Field(default=8, gt=0)  # books on each path, whose mean advantage is the baseline
     rollout: int = Field(default=45, gt=0)  # decisions per rollout
     minibatches: int = Field(default=32, gt=0)
     epochs: int = Field(default=4, gt=0)
-    learning_rate: Positive = 3e-3  # falls to 0
-    log_std: float = -0.7  # at the start
-    gae_lambda: float = Field(default=0.85, ge=0, le=1)
-    warm_up: int = Field(default=60, ge=0)  # steps of pathwise gradients before PPO
+    learning_rate: Positive = 1e-4  # falls to 0
+    log_std: float = -2.0  # at the start
+    gae_lambda: float = Field(default=0.95, ge=0, le=1)
+    warm_up: int = Field(default=40, ge=0)  # steps of pathwise gradients before PPO
     warm_up_paths: int = Field(default=2048, gt=0)
     warm_up_rate: Positive = 3e-3  # falls to 0
     hidden: tuple[int, ...] = (64, 64)
@@ -57,7 +57,8 @@ class Settings(Section):
 class Progress:
     """Where learning stands."""
 
-    steps: int
+    warmed: int  # pathwise steps done
+    steps: int  # decisions that PPO learned from
     measure: float | None  # of the explored episodes finished in the last rollout
     improvement: float | None  # validated measure of the policy less that of action 0, at the last validation
 
@@ -165,7 +166,7 @@ class Learning(BaseCallback):
         every = self.settings.steps / self.settings.validations
         due = self.num_timesteps // every > (self.history[-1].steps if self.history else 0) // every
         improvement = self._validated() if due else None
-        self.history.append(Progress(self.num_timesteps, measure, improvement))
+        self.history.append(Progress(self.settings.warm_up, self.num_timesteps, measure, improvement))
         self.report(self.history[-1])
 
     def best(self, model: TensorPPO) -> ActorNetwork:
@@ -212,7 +213,9 @@ def _warmed(
     policy = model.policy
     assert isinstance(policy, BandActorCritic)
     network = policy.actor_network().to(world.device)
-    pathwise.warmed(world, network, settings.warm_up, settings.warm_up_rate)
+    pathwise.warmed(
+        world, network, settings.warm_up, settings.warm_up_rate, lambda done: report(Progress(done, 0, None, None))
+    )
     policy.adopt(network)
 
 

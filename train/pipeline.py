@@ -66,6 +66,8 @@ def _learnt(
 
     def report(now: learn.Progress) -> None:
         progress.update(task, completed=now.steps)
+        if now.steps == 0:
+            progress.update(task, note=f"warm start, step {now.warmed} of {recipe.learning.warm_up}")
         if now.improvement is not None:
             progress.update(task, note=f"validated: {1e4 * now.improvement:+.2f} bp against action 0")
 

@@ -30,6 +30,7 @@ from envs.markets.garch import GarchMarket, State, shock_atoms
 from envs.seeding import generators
 from envs.simulated import SHIPPED_CALIBRATION
 from envs.types import Quote, taken
+from envs.volatility import garch
 from envs.volatility.memory import Filter, Memory
 
 CALIBRATION = Calibration.load(SHIPPED_CALIBRATION)
@@ -227,12 +228,19 @@ def test_the_price_is_fair_over_a_day_a_week_and_a_month() -> None:
             assert abs(float(ratio.mean()) - 1) < 4 * float(ratio.std()) / math.sqrt(n), bar
 
 
-def test_the_price_is_fair_where_the_variance_is_at_its_ceiling() -> None:
-    """400 a year, 21 % an hour, where e^σz is far from quadratic: one bar, k = 4 standard errors, n = 1,000,000."""
-    n = 1_000_000
+@pytest.mark.parametrize("variance", [1e-3, 0.7, 55.0, 400.0])
+def test_the_price_is_fair_over_every_shock_of_a_bar(monkeypatch: pytest.MonkeyPatch, variance: float) -> None:
+    """The mean over all equally likely shocks, up to the ceiling, where e^σz is far from quadratic."""
     market = simulated_market(602, calibration=calm())
-    ratio = market.step(at_variance(400.0, n), market.filter.initial(n))[0].spot
-    assert abs(float(ratio.mean()) - 1) < 4 * float(ratio.std()) / math.sqrt(n)
+
+    def each_once(high: int, shape: tuple[int, ...], **_: Any) -> Tensor:
+        assert (high,) == tuple(shape) == (FEW,)
+        return torch.arange(high)
+
+    monkeypatch.setattr(torch, "randint", each_once)
+    ratio = market.step(at_variance(variance, FEW), market.filter.initial(FEW))[0].spot
+    assert float(ratio.log().std(correction=0)) == pytest.approx(math.sqrt(variance / 8760), rel=1e-9)
+    assert float(ratio.mean()) == pytest.approx(1, abs=1e-7)
 
 
 def test_cascades_come_at_their_rate_and_are_paid_for() -> None:
@@ -322,6 +330,17 @@ def test_the_hidden_state_is_seen_in_no_quote() -> None:
     hidden = {state.regime.data_ptr(), state.variance.data_ptr(), state.premium.data_ptr()}
     public: list[Tensor] = [*vars(one).values(), *vars(memory).values()]
     assert not hidden & {tensor.data_ptr() for tensor in public}
+
+
+def test_hidden_variance_follows_the_returns_that_it_made() -> None:
+    market = simulated_market(611)
+    state, memory = market.initial(PATHS)
+    for _ in range(10):
+        after, memory, _ = market.step(state, memory)
+        move = torch.log(after.spot / state.spot)
+        expected = garch.next_variance(market.regimes, state.variance, move, market.bar)
+        assert (after.variance / expected - 1).abs().max() < 1e-9
+        state = after
 
 
 def test_hidden_variance_drives_the_price_that_memory_only_filters() -> None:

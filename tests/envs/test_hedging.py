@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from envs.book import Book
 from envs.calibration import Calibration
 from envs.contract import Contract
 from envs.decision import Band
-from envs.hedging import LOSS_FEATURES, HedgingWorld
+from envs.hedging import LEAST_SHARE, LOSS_FEATURES, HedgingWorld
 from envs.markets import garch as simulation
 from envs.objective import MeanShortfall
 from envs.pricing import black_scholes
@@ -218,14 +218,35 @@ def test_control_keeps_what_one_hedger_earns_over_another_and_takes_variance_out
     assert float(controlled[:, 0].var() / plain[:, 0].var()) < left
 
 
-def test_control_leaves_an_exact_delta_hedges_linear_rewards_alone() -> None:
-    """Nothing is held over the delta, so nothing is taken out."""
+@pytest.mark.parametrize("drift", [0.0, 0.1])
+def test_control_changes_an_exact_delta_hedges_linear_rewards_by_what_was_promised(drift: float) -> None:
+    """Nothing is held over the delta, so nothing earned is taken out; the potential leaves its start alone."""
     settings = {"contract": SHORT.model_copy(update={"lot_fraction": 0.0}), "objective": MeanShortfall(weight=0.0)}
     plain, _ = carried(world(805, 50, **settings), Delta())
-    controlled, _ = carried(world(805, 50, controlled=True, **settings), Delta())
-    unhedged, _ = carried(world(805, 50, controlled=True, **settings), NoHedge())
-    assert (plain - controlled).abs().max() < 1e-6
-    assert (plain - unhedged).abs().max() > 1e-2
+    hedging = world(805, 50, controlled=True, **settings)
+    hedging.outlook = replace(hedging.outlook, drift=drift)
+    hedging.reset(staggered=False)
+    seen = hedging.observation
+    share = seen.dollar_gamma * seen.implied_volatility.square() * seen.time_to_expiry / hedging.scale + LEAST_SHARE
+    total = torch.zeros_like(plain)
+    for _ in range(SHORT.decisions):
+        total += hedging.advance(band(hedging, Delta()))[0]
+    assert (total - plain - (drift * share / hedging.scale)[:, None]).abs().max() < 1e-6
+
+
+def test_control_takes_the_excess_over_the_delta_out() -> None:
+    """Of linear rewards: the units held beyond it times the move, each decision."""
+    settings = {"contract": SHORT.model_copy(update={"lot_fraction": 0.0}), "objective": MeanShortfall(weight=0.0)}
+    hedging, twin = world(815, 50, controlled=True, **settings), world(815, 50, **settings)
+    for each in (hedging, twin):
+        each.reset(staggered=False)
+    for _ in range(SHORT.decisions):
+        option, before, delta = hedging.episode.option, hedging.episode.quote.spot, hedging.observation.delta
+        controlled, _, _ = hedging.advance(band(hedging, NoHedge()))
+        plain, _, _ = twin.advance(band(twin, NoHedge()))
+        move = (hedging.episode.quote.spot - before) / SHORT.notional
+        expected = plain - (-delta * option.units * move / hedging.scale)[:, None]
+        assert (controlled - expected).abs().max() < 1e-6
 
 
 # Groups, restarts and views.

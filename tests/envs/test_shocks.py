@@ -107,7 +107,7 @@ def test_probability_is_that_of_a_poisson_count(law: Shocks, excitement: float, 
 
 def test_rare_cascades_do_not_round_to_never() -> None:
     law = HAND.model_copy(update={"base_rate": 1e-9})
-    assert float(shocks.probability(law, torch.zeros(1), HOUR)) == pytest.approx(1e-9 * HOUR, rel=1e-5)
+    assert float(shocks.probability(law, torch.zeros(1), HOUR)) == pytest.approx(1e-9 * HOUR, rel=1e-5, abs=0)
 
 
 @given(law=laws, excitement=st.floats(0.01, 1e3), hours=st.floats(0.5, 48))

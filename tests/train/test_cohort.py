@@ -28,7 +28,19 @@ from train.cohort import Outcome
 CALIBRATION = Calibration.load(simulated.SHIPPED_CALIBRATION)
 CONTRACT = Contract(option_bars=24, decision_bars=4)
 OBJECTIVE = MeanShortfall()
-AGENTS = [Delta(), NoHedge(), Zakamouline(5.0), WhalleyWilmott(50.0), FixedBand(0.1)]
+
+
+class Halfway:
+    """Goes half the way from its own hedge to 0.6: unlike the classical hedges it looks at what it holds."""
+
+    name = "halfway"
+
+    def band(self, observation: Observation) -> Band:
+        target = (observation.hedge + 0.6) / 2
+        return Band(target, target)
+
+
+AGENTS = [Delta(), NoHedge(), Zakamouline(5.0), WhalleyWilmott(50.0), FixedBand(0.1), Halfway()]
 
 
 @pytest.fixture(autouse=True)
