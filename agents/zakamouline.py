@@ -9,7 +9,6 @@ from envs import bands
 from envs.decision import Band
 from envs.observation import Observation
 from envs.pricing import black_scholes
-from envs.types import HOUR
 
 
 class Zakamouline:
@@ -21,16 +20,15 @@ class Zakamouline:
         self.risk_aversion = risk_aversion
 
     def band(self, observation: Observation) -> Band:
-        lasting = observation.time_to_expiry.clamp(min=HOUR)
         arguments = (
             observation.cost_rate,
             observation.dollar_gamma,
             self.risk_aversion,
-            lasting,
+            observation.time_to_expiry,
             observation.implied_volatility,
         )
         volatility = bands.zakamouline_volatility(*arguments)
-        delta = black_scholes.call_delta(observation.spot, observation.strike, lasting, volatility)
+        delta = black_scholes.call_delta(observation.spot, observation.strike, observation.time_to_expiry, volatility)
         width = bands.zakamouline_half_width(*arguments).clamp(max=1.0)
         centre, half = (value[:, None].expand_as(observation.hedge) for value in (delta, width))
         return Band(centre - half, centre + half)

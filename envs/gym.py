@@ -16,6 +16,7 @@ from envs.contract import Contract
 from envs.hedging import HedgingWorld
 from envs.objective import MeanShortfall
 from envs.seeding import generators
+from envs.types import BadInput
 
 Array = NDArray[Any]
 
@@ -64,6 +65,8 @@ class HedgingVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
         contract: Contract | None = None,
         objective: MeanShortfall | None = None,
     ) -> None:
+        if num_envs < 1 or hedgers < 1 or num_envs % hedgers:
+            raise BadInput(f"num_envs={num_envs} is no multiple of hedgers={hedgers}; give whole groups, at least one")
         self.num_envs, self.hedgers = num_envs, hedgers
         self.calibration = calibration or Calibration.load(simulated.SHIPPED_CALIBRATION)
         self.contract = contract or Contract()
@@ -88,7 +91,9 @@ class HedgingVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
         infos: dict[str, Any] = {}
         if terminated.any():
             final = np.full(self.num_envs, None, dtype=object)
-            final[terminated] = list(world.features().numpy()[terminated])
+            rows = world.features().numpy()
+            for index in np.flatnonzero(terminated):
+                final[index] = rows[index]
             infos = {"final_obs": final, "_final_obs": terminated}
             infos["final_info"] = {"loss": loss.reshape(-1).numpy(), "_loss": terminated}
             infos["_final_info"] = terminated

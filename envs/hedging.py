@@ -197,7 +197,7 @@ class HedgingWorld:
         return books.settled(book, option.units * (quote.spot - option.strike).clamp(min=0))
 
     def _value(self, quote: Quote, option: Option) -> Tensor:
-        tau = option.bars_left.clamp(min=0) * self.contract.bar
+        tau = option.bars_left.clamp(min=0).to(quote.spot.dtype) * self.contract.bar
         return option.units * black_scholes.call_price(quote.spot, option.strike, tau, quote.implied_volatility)
 
     def _observed(self) -> Observation:

@@ -16,7 +16,7 @@ from envs import bands, shocks
 from envs.calibration import Calibration
 from envs.contract import Contract
 from envs.pricing import black_scholes
-from envs.types import Quote
+from envs.types import BadInput, Quote
 from envs.volatility.memory import Filter, Memory
 
 VERSION = 1  # of the formulae below; a card's hash covers it
@@ -44,7 +44,7 @@ class Observation:
     hedge: Tensor  # (P, G) perpetual held, per unit of option
     spot: Tensor  # (P,)
     strike: Tensor  # (P,)
-    time_to_expiry: Tensor  # (P,) years
+    time_to_expiry: Tensor  # (P,) years, at least one bar
     implied_volatility: Tensor  # (P,) per √year
     forecast_volatility: Tensor  # (P,) filtered, averaged to expiry, per √year
     cost_rate: Tensor  # (P,) fee and half-spread, one way
@@ -63,6 +63,11 @@ class Observer:
     """Builds observations of a short call hedged with the perpetual; never sees more than quotes left behind."""
 
     def __init__(self, calibration: Calibration, contract: Contract, filter: Filter) -> None:
+        if contract.bar_hours != calibration.source.bar_hours:
+            raise BadInput(
+                f"contract.bar_hours is {contract.bar_hours:g}, the market was calibrated on bars of "
+                f"{calibration.source.bar_hours:g} h; set both alike"
+            )
         self.calibration, self.contract, self.filter = calibration, contract, filter
         self.names = (
             "log_moneyness",
@@ -84,6 +89,7 @@ class Observer:
         parameters = {
             "version": VERSION,
             "names": self.names,
+            "bar_hours": self.calibration.source.bar_hours,
             "calibration": self.calibration.model_dump(mode="json", exclude={"source"}),
             "contract": self.contract.model_dump(mode="json"),
         }
@@ -91,7 +97,7 @@ class Observer:
 
     def observe(self, quote: Quote, memory: Memory, option: Option, units: Tensor) -> Observation:
         """The observation with `units` (P, G) of the perpetual held."""
-        tau = option.bars_left * self.contract.bar
+        tau = option.bars_left.to(quote.spot.dtype) * self.contract.bar
         implied = quote.implied_volatility
         forecast = self.filter.term_variance(memory, option.bars_left.clamp(min=1)).sqrt()
         delta = black_scholes.call_delta(quote.spot, option.strike, tau, implied)
@@ -122,7 +128,7 @@ class Observer:
             hedge=hedge,
             spot=quote.spot,
             strike=option.strike,
-            time_to_expiry=tau,
+            time_to_expiry=lasting,
             implied_volatility=implied,
             forecast_volatility=forecast,
             cost_rate=cost_rate,

@@ -23,7 +23,7 @@ class Outcome:
     fees: Tensor  # fee, spread and impact
     funding: Tensor
     turnover: Tensor  # notional traded
-    trades: Tensor  # share of decisions that traded
+    trades: Tensor  # share of decisions that traded, the close at expiry among them
 
 
 def run(
@@ -50,5 +50,5 @@ def _carried(world: HedgingWorld, agents: Sequence[Agent]) -> Outcome:
         fees=book.fees / notional,
         funding=book.funding / notional,
         turnover=book.traded / notional,
-        trades=book.trades / world.contract.decisions,
+        trades=book.trades / (world.contract.decisions + 1),
     )

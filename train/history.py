@@ -45,6 +45,11 @@ def after(calibration: Calibration, bars: Bars, funding_rates: pd.Series[float])
 
     Raises BadInput if too little follows.
     """
+    if bars.bar_hours != calibration.source.bar_hours:
+        raise BadInput(
+            f"{bars.name}: bars of {bars.bar_hours:g} h, but the market was calibrated on bars of "
+            f"{calibration.source.bar_hours:g} h; bring bars of that length, or calibrate on these"
+        )
     end = pd.Timestamp(calibration.source.last)
     end = end.tz_localize("UTC") if end.tzinfo is None else end
     later = bars.frame.index > end

@@ -19,7 +19,7 @@ from envs.objective import MeanShortfall
 from envs.seeding import generators
 from train import cohort
 
-COARSE, FINE = 3.0, 1.25  # ratios between neighbours of the two grids
+COARSE, FINE = 3.0, 1.45  # ratios between neighbours of the two grids
 WIDTH = 3  # neighbours on either side
 GROWTHS = 6  # times that a grid may move on to hold its optimum
 TUNABLE: dict[str, tuple[Callable[[float], Agent], float]] = {

@@ -52,7 +52,7 @@ class ReplayMarket:
     def whole_windows(self, bars: int, every: int) -> Tensor:
         """Rows from which `bars` returns are all usable, one in `every`."""
         bad = torch.cat([self.usable.new_zeros(1), ~self.usable]).to(torch.int64).cumsum(0)
-        starts = torch.arange(0, len(self.spot) - bars, every, device=self.spot.device)
+        starts = torch.arange(0, max(0, len(self.spot) - bars), every, device=self.spot.device)
         return starts[bad[starts + bars + 1] == bad[starts + 1]]
 
     def _remembered(self) -> Iterable[Memory]:

@@ -63,4 +63,8 @@ class Filter:
         joint = memory.probability[:, :, None] * memory.variance[:, None, :]
         state = torch.cat([joint.flatten(1), memory.probability], dim=-1)
         diffusive = (state * self.weights[bars]).sum(-1)
-        return diffusive + self.floor + shocks.term_variance(self.shocks, memory.excitement, bars * self.bar)
+        return (
+            diffusive
+            + self.floor
+            + shocks.term_variance(self.shocks, memory.excitement, bars.to(diffusive.dtype) * self.bar)
+        )

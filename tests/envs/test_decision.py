@@ -19,14 +19,14 @@ from envs.decision import EXTREMES, Band
 from envs.observation import Observation, Observer, Option
 from envs.types import Quote
 
+CALIBRATION = Calibration.load(simulated.SHIPPED_CALIBRATION)
 HEDGERS = 3
 raw = st.floats(-1, 1)
 
 
 @pytest.fixture(scope="module")
 def observer() -> Observer:
-    calibration = Calibration.load(simulated.SHIPPED_CALIBRATION)
-    return simulated.observer(calibration, Contract(risk_aversion=7.0), torch.float64, torch.device("cpu"))
+    return simulated.observer(CALIBRATION, Contract(risk_aversion=7.0), torch.float64, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,19 @@ def test_action_zero_is_the_tuned_zakamouline_hedge(seen: Observation) -> None:
     assert (band.lower - tuned.lower.clamp(*EXTREMES)).abs().max() < 1e-14
     assert (band.upper - tuned.upper.clamp(*EXTREMES)).abs().max() < 1e-14
     assert (band.upper - band.lower).min() > 1e-3
+
+
+def test_action_zero_is_the_tuned_hedge_in_the_last_quarter_of_an_hour_too() -> None:
+    source = CALIBRATION.source.model_copy(update={"bar_hours": 0.25})
+    calibration = CALIBRATION.model_copy(update={"source": source})
+    contract = Contract(bar_hours=0.25, risk_aversion=1000.0)
+    observer = simulated.observer(calibration, contract, torch.float64, torch.device("cpu"))
+    one = torch.ones(1, dtype=torch.float64)
+    quote = Quote(spot=one, mark=one, half_spread=one * 1e-4, depth=one, funding_rate=one, implied_volatility=one)
+    option = Option(one * 1.002, one, torch.tensor([1]))
+    last = observer.observe(quote, observer.filter.initial(1), option, one[:, None])
+    band, tuned = decision.read(torch.zeros(1, 1, 2, dtype=torch.float64), last), Zakamouline(1000.0).band(last)
+    assert edges(band) == pytest.approx(edges(tuned), rel=1e-9)
 
 
 def test_action_zero_sends_the_tuned_hedges_orders(seen: Observation) -> None:

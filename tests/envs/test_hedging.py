@@ -373,6 +373,12 @@ def test_a_world_of_nothing_is_refused(paths: int, hedgers: int) -> None:
         )
 
 
+def test_a_contract_on_other_bars_than_the_markets_is_refused() -> None:
+    """Its option would age four hours, and pay funding for four, in each of the market's single ones."""
+    with pytest.raises(BadInput):
+        world(816, 1, contract=SHORT.model_copy(update={"bar_hours": 4.0}))
+
+
 def test_cohorts_come_in_blocks_that_make_up_the_whole() -> None:
     worlds = list(simulated.cohort(CALIBRATION, SHORT, OBJECTIVE, 10, 2, generators(814, 1)[0], 4))
     assert [made.paths for made in worlds] == [4, 4, 2]

@@ -135,7 +135,6 @@ def test_windows_hold_usable_returns_alone_and_miss_none(mask: list[bool], bars:
     assert market.whole_windows(bars, every).tolist() == whole
 
 
-@pytest.mark.xfail(reason="torch.arange refuses an end below its start", strict=True, raises=RuntimeError)
 def test_a_record_shorter_than_the_option_has_no_window(market: ReplayMarket) -> None:
     assert market.whole_windows(ROWS + 50, 1).tolist() == []
 
@@ -228,7 +227,6 @@ def test_the_world_of_history_starts_after_the_warm_up(monkeypatch: pytest.Monke
     assert world.episode.quote.spot.numpy() == pytest.approx(spot[places + 48], rel=1e-6)
 
 
-@pytest.mark.xfail(reason="nothing compares the bars' length with the calibration's", strict=True)
 def test_bars_of_another_length_than_the_calibrations_are_refused() -> None:
     """Daily returns read as hourly ones would be filtered as cascade after cascade."""
     daily = bars(END + pd.Timedelta(hours=1), 2 * history.WARM_UP)
