@@ -21,10 +21,10 @@ demo: $(STAMP) ## The whole road in minutes: calibrate, train, judge, hedge the 
 	$(BIN)/rehedge demo
 
 test: $(STAMP) ## The default tests, four minutes at most
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(STAMP) ## The slow tests too
-	$(BIN)/python -m pytest -m 'slow or not slow'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow or not slow'
 
 check: $(STAMP) ## Formatting, lint, types and the direction of imports
 	$(BIN)/ruff format --check .

@@ -1,7 +1,4 @@
-"""Zakamouline's double-asymptotic band.
-
-The best of the one-parameter classical hedges in the literature's own markets.
-"""
+"""Zakamouline's double-asymptotic band, the best one-parameter classical hedge in the literature's own markets."""
 
 from __future__ import annotations
 

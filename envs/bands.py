@@ -30,9 +30,9 @@ def zakamouline_half_width(
 def zakamouline_volatility(
     cost_rate: Tensor, dollar_gamma: Tensor, risk_aversion: float, time_to_expiry: Tensor, volatility: Tensor
 ) -> Tensor:
-    """σ√(1 − K), at whose delta a short option's band is centred; K as Sinclair, Volatility Trading, ch.
+    """σ√(1 − K), at whose delta a short option's band is centred.
 
-    4 prints it.
+    K as printed in Sinclair, Volatility Trading, chapter 4.
     """
     correction = (
         -5.76

@@ -47,7 +47,7 @@ class Regimes(Section):
     leverage: tuple[NonNegative, ...]
     beta: tuple[NonNegative, ...]
     degrees_of_freedom: Annotated[float, Field(gt=2)]  # of the Student-t, standardised to unit variance
-    truncation: Positive  # |shock| bound in its own standard deviations
+    truncation: Positive  # |shock| bound in standard deviations, before the cut law is re-standardised
     ceiling: Positive = 400.0  # variance per year that no regime exceeds: 2,000 % a year, above any hour on record
 
     @model_validator(mode="after")

@@ -33,11 +33,11 @@ class HedgingVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
     of the tuned Zakamouline half-width (`envs/decision.py`). Action 0 is that classical hedge.
 
     ## Observation Space
-    `Box(-inf, inf, (F,))`: the features named in `Observer.names`, then the loss so far and its excess over the dual,
-    both over a usual premium.
+    `Box(-inf, inf, (F,))`: the features named in `Observer.names`, then the loss so far and its excess over the dual, both
+    over a usual premium, and the odds, from -1 to 1, of passing the dual.
 
     ## Rewards
-    Falls of φ(loss so far), which add up to −φ(final loss); `envs/objective.py` says which φ.
+    Falls of φ(loss so far) over a usual premium, φ(0) − φ(final loss) in all; `envs/objective.py` says which φ.
 
     ## Starting State
     A freshly sold option; the market's regime, variance and premium are drawn from their stationary law and the
@@ -66,7 +66,9 @@ class HedgingVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
         objective: MeanShortfall | None = None,
     ) -> None:
         if num_envs < 1 or hedgers < 1 or num_envs % hedgers:
-            raise BadInput(f"num_envs={num_envs} is no multiple of hedgers={hedgers}; give whole groups, at least one")
+            raise BadInput(
+                f"num_envs={num_envs} does not make whole groups of hedgers={hedgers}; give at least one group"
+            )
         self.num_envs, self.hedgers = num_envs, hedgers
         self.calibration = calibration or Calibration.load(simulated.SHIPPED_CALIBRATION)
         self.contract = contract or Contract()

@@ -89,7 +89,7 @@ class HedgingWorld:
 
         φ of the loss so far gives way to its expectation at expiry, a potential (Ng, Harada and Russell 1999), and what
         the units held beyond the delta earn by the spot's move is taken out: the spot is a martingale, so that has mean
-        zero times any slope known before. The expected sum over an episode stays what it was, but for a constant.
+        zero times any slope known before. No action changes what that adds to the expected sum over an episode.
         """
         if paths < 1 or hedgers < 1:
             raise BadInput(f"a world of {paths} paths with {hedgers} hedgers each is empty; give at least 1 of both")

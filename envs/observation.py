@@ -1,7 +1,4 @@
-"""The one builder of observations, for simulation and live alike: dimensionless numbers from a quote.
-
-The memory and the book.
-"""
+"""The one builder of observations, for simulation and live alike: dimensionless, from quote, memory and book."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from envs.pricing import black_scholes
 from envs.types import BadInput, Quote
 from envs.volatility.memory import Filter, Memory
 
-VERSION = 1  # of the formulae below; a card's hash covers it
+VERSION = 2  # of the formulae below, raised with every change of one; a card's hash covers it
 REFERENCE_LIFE = 30 / 365  # years
 WIDEST = 4.0  # clamp of the standardised features
 
@@ -35,9 +32,9 @@ class Option:
 
 @dataclass(frozen=True)
 class Observation:
-    """What an agent may know. Per unit of the option sold; `features` first.
+    """What an agent may know, per unit of the option sold.
 
-    Then the analytics that classical hedges use.
+    `features` is for the learned policy, the analytics after it are for the classical hedges.
     """
 
     features: Tensor  # (P, G, F)

@@ -47,7 +47,8 @@ class Resampled:
     def __init__(self, losses: Tensor, generator: Generator, blocks: Tensor | None = None) -> None:
         self.losses = losses.double()
         self.generator = generator
-        self.blocks = torch.arange(len(losses)) if blocks is None else blocks
+        found = torch.arange(len(losses)) if blocks is None else blocks
+        self.blocks = torch.unique(found, return_inverse=True)[1]
         self.count = int(self.blocks.max()) + 1
         self.order = self.losses.argsort(dim=0, descending=True)
         self.sorted = self.losses.gather(0, self.order)

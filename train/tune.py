@@ -35,7 +35,7 @@ def best_parameter(make: Callable[[float], Agent], start: float, score: Score) -
     """The parameter of the least score, and that score: a geometric grid moved until its optimum is inside, then
     refined.
 
-    Raises RuntimeError if the optimum is still at the edge after GROWTHS moves.
+    Raises RuntimeError if the optimum is still at the edge after GROWTHS grids.
     """
     for _ in range(GROWTHS):
         place, value, parameter = _least(make, start, COARSE, score)

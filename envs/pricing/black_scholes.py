@@ -43,5 +43,6 @@ def gamma(spot: Tensor, strike: Tensor, time_to_expiry: Tensor, volatility: Tens
     """∂²C/∂S² = n(d1)/(S·σ√τ), base units per option and unit of quote currency; 0 once σ√τ = 0."""
     deviation = volatility * time_to_expiry.sqrt()
     first = d1(spot, strike, time_to_expiry, volatility)
-    density = torch.exp(-0.5 * first.clamp(-30, 30).square()) / math.sqrt(2 * math.pi)
-    return torch.where(deviation > TINY, density / (spot * deviation.clamp(min=TINY)), torch.zeros_like(density))
+    density = torch.exp(-0.5 * first.square()) / math.sqrt(2 * math.pi)
+    alive = (deviation > TINY) & (density > 0)
+    return torch.where(alive, density / torch.where(alive, spot * deviation, 1.0), 0.0)
