@@ -33,8 +33,8 @@ class HedgingVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
     of the tuned Zakamouline half-width (`envs/decision.py`). Action 0 is that classical hedge.
 
     ## Observation Space
-    `Box(-inf, inf, (F,))`: the features named in `Observer.names`, then the loss so far and its excess over the dual, both
-    over a usual premium, and the odds, from -1 to 1, of passing the dual.
+    `Box(-inf, inf, (F,))`: the features named in `Observer.names`, then the loss so far and its excess over the dual,
+    both over a usual premium, and the odds, from -1 to 1, of passing the dual.
 
     ## Rewards
     Falls of φ(loss so far) over a usual premium, φ(0) − φ(final loss) in all; `envs/objective.py` says which φ.

@@ -1,8 +1,8 @@
 """Risk measures as optimised certainty equivalents, and the per-step rewards that telescope to them.
 
 Ben-Tal and Teboulle (2007), Mathematical Finance 17, 449: a measure is min over q of E[φ(loss; q)]. A hedger whose
-loss so far goes from C to C' earns φ(C) − φ(C'), which adds up to φ(0) − φ(final loss); q, the dual variable, is set anew
-between rollouts.
+loss so far goes from C to C' earns φ(C) − φ(C'), which adds up to φ(0) − φ(final loss); q, the dual variable, is set
+anew between rollouts.
 """
 
 from __future__ import annotations
