@@ -122,12 +122,12 @@ def judged(model: Model, paths: int, seed: int, data: str, progress: Progress) -
 
 def show(judgement: Judgement, console: Console) -> None:
     """The comparison as a table, and each paired difference as a sentence."""
-    table = Table(title=f"Loss, % of notional: {judgement.where}", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=f"Loss, % of notional: {judgement.where}", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     columns = {"measure": "measure", "mean": "mean", "std": "std", "y": "Y", "cvar95": "ES95", "cvar99": "ES99"}
     columns |= {"cost": "cost", "funding": "funding"}
     table.add_column("agent", no_wrap=True)
-    for head in (*columns.values(), "turnover"):
-        table.add_column(head, justify="right", no_wrap=True)
+    for head in (*columns.values(), "turn."):
+        table.add_column(f" {head}", justify="right", no_wrap=True)
     for name, row in judgement.rows.items():
         cells = [f"{100 * row[key]:.2f}" for key in columns]
         table.add_row(name, *cells, f"{row['turnover']:.2f}")
