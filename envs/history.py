@@ -218,7 +218,7 @@ def _refuse(path: Path, defects: Defects) -> None:
     found = sorted((int(row) + 2, reason) for reason, mask in defects for row in np.flatnonzero(mask))
     if not found:
         return
-    lines = [f"{path}: row {row}: {reason}" for row, reason in found[:MAX_LINES]]
+    lines = [f"{path}: row {row}: {reason}; correct or remove the row" for row, reason in found[:MAX_LINES]]
     more = len(found) - len(lines)
     raise BadInput("\n".join([*lines, *([f"{path}: and {more} more"] if more else [])]))
 
