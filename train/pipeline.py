@@ -23,6 +23,7 @@ LIMITS = (
     "No history of implied volatility was at hand: the marks are the filtered forecast times a constant premium. "
     "A recorded 30-day implied-volatility index would replace them.",
     "No margin call or liquidation of the hedger is modelled; orders fill at once at the modelled spread and impact.",
+    "Trained on the simulated market alone: read what the evaluation says of later history before any use.",
     "Valid inside the trained range of each feature; outside it the live hedger falls back to the analytic band.",
 )
 
