@@ -57,6 +57,7 @@ def evaluate(
     paths: Annotated[int, typer.Option(min=1000, help="Simulated paths.")] = 100_000,
     seed: Annotated[int, typer.Option(min=0, help="Of the paths; not the one it was trained or tuned with.")] = 2026,
     data: Annotated[str, typer.Option(help="Bars of the later history: btc, eth, or a CSV or Parquet file.")] = "btc",
+    funding: Annotated[str, typer.Option(help='Its funding: "btc", or a file with time and funding_mean.')] = "btc",
     html: Annotated[Path | None, typer.Option("--report", help="Write an HTML report here.")] = None,
     record: Annotated[bool, typer.Option("--record", help="Write the verdict into the model's card.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: PyTorch's choice.")] = None,
@@ -73,7 +74,7 @@ def evaluate(
     if seed in (loaded.card.training.seed, loaded.card.opponents.seed):
         raise BadInput(f"--seed {seed} drew the paths that {model} was trained or tuned on; choose another")
     with bars(console) as progress:
-        judgements = judged(loaded, paths, seed, data, progress)
+        judgements = judged(loaded, paths, seed, (data, funding), progress)
     if html is not None:
         report.write(html, loaded, judgements)
     verdict = {**judgements[0].json(), "history": judgements[1].json()}
@@ -108,14 +109,15 @@ def models(
         Console().print("\n".join(f"- {limit}" for limit in loaded[0].card.limits))
 
 
-def judged(model: Model, paths: int, seed: int, data: str, progress: Progress) -> list[Judgement]:
-    """On simulated paths, then on the history after the calibration window."""
+def judged(model: Model, paths: int, seed: int, record: tuple[str, str], progress: Progress) -> list[Judgement]:
+    """On simulated paths, then on the history after the calibration window; `record` names its bars and funding."""
+    data, funding = record
     task = progress.add_task("simulated paths", total=paths, note="")
     first = judging.on_simulated(model, paths, seed, lambda done: progress.advance(task, done))
     task = progress.add_task("later history", total=None, note=data)
     bars = load_bars(data)
-    funding = load_funding(data if data in ("btc",) else "btc")
-    second = judging.on_history(model, history.after(model.card.calibration, bars, funding), seed)
+    later = history.after(model.card.calibration, bars, load_funding(funding))
+    second = judging.on_history(model, later, seed)
     progress.update(task, total=1, completed=1)
     return [first, second]
 

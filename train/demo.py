@@ -46,7 +46,7 @@ def command(
     model = _trained(out, steps)
     _heading("Judging: every agent on the same paths, then on the history after the calibration window")
     with bars(console) as progress:
-        judgements = judged(model, paths, SEED, "btc", progress)
+        judgements = judged(model, paths, SEED, ("btc", "btc"), progress)
     for judgement in judgements:
         show(judgement, console)
     _honest(judgements[0], paths)

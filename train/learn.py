@@ -80,7 +80,6 @@ def learn(
     seed: int,
     device: torch.device,
     report: Callable[[Progress], None] = lambda progress: None,
-    tensorboard: str | None = None,
 ) -> Learnt:
     """The policy of the best validation. One seed gives one policy on one device."""
     started = time.perf_counter()
@@ -90,7 +89,7 @@ def learn(
     validator = Validator(
         simulated.world(calibration, contract, objective, settings.validation_paths, 2, validation, controlled=True)
     )
-    model = _ppo(world, settings, tensorboard)
+    model = _ppo(world, settings)
     if settings.warm_up:
         _warmed(model, calibration, contract, objective, settings, warming, report)
     callback = Learning(world, validator, settings, report)
@@ -219,7 +218,7 @@ def _warmed(
     policy.adopt(network)
 
 
-def _ppo(world: HedgingWorld, settings: Settings, tensorboard: str | None) -> TensorPPO:
+def _ppo(world: HedgingWorld, settings: Settings) -> TensorPPO:
     batch = world.num_envs * settings.rollout // settings.minibatches
     return TensorPPO(
         BandActorCritic,
@@ -236,6 +235,5 @@ def _ppo(world: HedgingWorld, settings: Settings, tensorboard: str | None) -> Te
             "activation": settings.activation,
             "log_std_init": settings.log_std,
         },
-        tensorboard_log=tensorboard,
         device=world.device,
     )

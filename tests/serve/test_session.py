@@ -51,7 +51,7 @@ def test_two_days_with_a_crash(day: tuple[Journal, Core, Tally]) -> None:
     assert core.state.ledger.position == 0, "the call settled with the last bar, and its hedge was closed"
     assert core.state.ledger.traded > 0
     assert tally.counts["decisions by policy"] > 5
-    assert tally.counts["fills"] == tally.counts["orders"] >= 3
+    assert tally.counts["fills"] == tally.counts["orders"] > 0
     text = "\n".join(tally.words(core.state, 1.0))
     assert "price_jump took REDUCING: spot went from" in text
     assert "ACTIVE again at" in text
