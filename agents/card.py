@@ -15,23 +15,19 @@ import torch
 from pydantic import JsonValue
 
 from agents.network import ActorNetwork
-from envs import simulated
-from envs.calibration import Calibration, Section, validated
-from envs.contract import Contract
-from envs.objective import MeanShortfall
+from envs.calibration import Section, validated
 from envs.observation import Observer
+from envs.task import Task
 from envs.types import BadInput
 
 CARD, WEIGHTS = "card.json", "weights.safetensors"
 
 
 class Opponents(Section):
-    """Parameters of the classical hedges, tuned for this configuration on paths of their own."""
+    """Parameters of the classical hedges, tuned for this task on paths of their own."""
 
-    zakamouline: float
-    whalley_wilmott: float
-    fixed_band: float
-    best: str  # field of the one that did best there
+    tuned: dict[str, float]  # by the agent's name
+    best: str  # name of the one that did best there
     seed: int
     paths: int
 
@@ -47,15 +43,12 @@ class Card(Section):
     """What a person or a loader needs to know of a trained policy."""
 
     name: str
-    book: str  # what is hedged, in words
     features: tuple[str, ...]
     features_sha256: str
     trained_range: dict[str, tuple[float, float]]  # of each feature, over the training paths
     hidden: tuple[int, ...]
     activation: str
-    calibration: Calibration
-    contract: Contract
-    objective: MeanShortfall
+    task: Task  # with its opponents' tuned risk aversion in the contract
     opponents: Opponents
     training: Training
     limits: tuple[str, ...]  # of use, in words
@@ -89,7 +82,7 @@ def load(folder: Path, dtype: torch.dtype = torch.float32, device: torch.device 
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise BadInput(f"{weights}: no such file; restore the weights beside the card, or train the model again")
-    observer = simulated.observer(card.calibration, card.contract, dtype, torch.device(device))
+    observer = card.task.observer(dtype, device)
     if card.features_sha256 != observer.sha256:
         raise BadInput(
             f"{folder / CARD}: features_sha256 is {card.features_sha256[:12]}…, this version builds "
@@ -100,7 +93,7 @@ def load(folder: Path, dtype: torch.dtype = torch.float32, device: torch.device 
             f"{weights}: SHA-256 is {found[:12]}…, the card says {card.weights_sha256[:12]}…; "
             "restore the file or train again"
         )
-    network = ActorNetwork.load(weights, len(card.features), card.hidden, card.activation, 2)
+    network = ActorNetwork.load(weights, len(card.features), card.hidden, card.activation, card.task.actions)
     return Model(folder, card, network.to(device=device, dtype=dtype), observer)
 
 

@@ -1,7 +1,8 @@
-"""The Black-Scholes delta hedge at the implied volatility, rebalanced at every decision."""
+"""The Black-Scholes delta hedge, adjusted at every decision."""
 
 from __future__ import annotations
 
+from agents.base import around
 from envs.decision import Band
 from envs.observation import Observation
 
@@ -10,5 +11,4 @@ class Delta:
     name = "delta"
 
     def band(self, observation: Observation) -> Band:
-        centre = observation.delta[:, None].expand_as(observation.hedge)
-        return Band(centre, centre)
+        return around(observation, observation.neutral, 0 * observation.limit)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from agents.base import around
 from envs.decision import Band
 from envs.observation import Observation
 
 
 class FixedBand:
-    """`half_width`: perpetual per unit of option, to be tuned."""
+    """`half_width`: hedge per base unit of the book, to be tuned."""
 
     name = "fixed band"
 
@@ -17,6 +18,4 @@ class FixedBand:
         self.half_width = half_width
 
     def band(self, observation: Observation) -> Band:
-        centre = observation.delta[:, None].expand_as(observation.hedge)
-        half = torch.full_like(centre, self.half_width)
-        return Band(centre - half, centre + half)
+        return around(observation, observation.neutral, torch.full_like(observation.limit, self.half_width))

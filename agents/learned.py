@@ -26,5 +26,5 @@ class Untrained:
     name = "PPO untrained"
 
     def band(self, observation: Observation) -> Band:
-        zero = observation.hedge.new_zeros((*observation.hedge.shape, 2))
+        zero = observation.hedge.new_zeros((*observation.hedge.shape[:2], 2 * observation.hedge.shape[2]))
         return decision.read(zero, observation)

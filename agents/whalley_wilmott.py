@@ -1,7 +1,8 @@
-"""Whalley and Wilmott's band around the Black-Scholes delta."""
+"""Whalley and Wilmott's band."""
 
 from __future__ import annotations
 
+from agents.base import around
 from envs import bands
 from envs.decision import Band
 from envs.observation import Observation
@@ -16,6 +17,6 @@ class WhalleyWilmott:
         self.risk_aversion = risk_aversion
 
     def band(self, observation: Observation) -> Band:
-        width = bands.whalley_wilmott(observation.cost_rate, observation.dollar_gamma, self.risk_aversion)
-        centre, half = (value[:, None].expand_as(observation.hedge) for value in (observation.delta, width))
-        return Band(centre - half, centre + half)
+        scene = observation.scene
+        width = bands.whalley_wilmott(scene.cost_rate, scene.dollar_gamma, self.risk_aversion)
+        return around(observation, observation.neutral, width)

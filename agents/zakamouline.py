@@ -1,11 +1,11 @@
-"""Zakamouline's double-asymptotic band, the best one-parameter classical hedge in the literature's own markets."""
+"""Zakamouline's band, at a risk aversion of its own."""
 
 from __future__ import annotations
 
+from agents.base import around
 from envs import bands
 from envs.decision import Band
 from envs.observation import Observation
-from envs.pricing import black_scholes
 
 
 class Zakamouline:
@@ -17,15 +17,9 @@ class Zakamouline:
         self.risk_aversion = risk_aversion
 
     def band(self, observation: Observation) -> Band:
-        arguments = (
-            observation.cost_rate,
-            observation.dollar_gamma,
-            self.risk_aversion,
-            observation.time_to_expiry,
-            observation.implied_volatility,
-        )
-        volatility = bands.zakamouline_volatility(*arguments)
-        delta = black_scholes.call_delta(observation.spot, observation.strike, observation.time_to_expiry, volatility)
-        width = bands.zakamouline_half_width(*arguments).clamp(max=1.0)
-        centre, half = (value[:, None].expand_as(observation.hedge) for value in (delta, width))
-        return Band(centre - half, centre + half)
+        scene, volatility = observation.scene, observation.implied_volatility
+        width = bands.zakamouline_half_width(
+            scene.cost_rate, scene.dollar_gamma, self.risk_aversion, observation.time_to_expiry, volatility
+        ).minimum(observation.limit)
+        centre = scene.neutral(scene.stretched_deltas(self.risk_aversion), observation.worth)
+        return around(observation, centre, width)

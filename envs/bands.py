@@ -7,8 +7,10 @@ dimensionless too,
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+
+LEAST_STRETCH = 0.2  # of the volatility
+LEAST = 1e-30  # under a power whose slope at 0 would be infinite
 
 
 def whalley_wilmott(cost_rate: Tensor, dollar_gamma: Tensor, risk_aversion: float) -> Tensor:
@@ -22,23 +24,27 @@ def zakamouline_half_width(
     """H0 + H1 of Zakamouline (2006), European Financial Management 12, 443; H0 keeps it open where gamma vanishes."""
     base = cost_rate / (risk_aversion * volatility.square() * time_to_expiry)
     hedge = (
-        1.12 * cost_rate**0.31 * time_to_expiry**0.05 * volatility**-0.25 * (dollar_gamma.abs() / risk_aversion).sqrt()
+        1.12
+        * cost_rate**0.31
+        * time_to_expiry**0.05
+        * volatility**-0.25
+        * (dollar_gamma.abs() / risk_aversion).clamp(min=LEAST).sqrt()
     )
     return base + hedge
 
 
-def zakamouline_volatility(
+def zakamouline_stretch(
     cost_rate: Tensor, dollar_gamma: Tensor, risk_aversion: float, time_to_expiry: Tensor, volatility: Tensor
 ) -> Tensor:
-    """σ√(1 − K), at whose delta a short option's band is centred.
+    """√(1 ∓ K): volatilities times this give the delta on which the band is centred; above 1 where gamma is short.
 
-    K as printed in Sinclair, Volatility Trading, chapter 4.
+    K as printed in Sinclair, Volatility Trading, chapter 4. Bounded below where a long gamma would make it imaginary.
     """
     correction = (
-        -5.76
+        5.76
         * cost_rate**0.78
         * time_to_expiry**-0.02
         * volatility**-0.25
-        * (risk_aversion * dollar_gamma.abs()) ** 0.15
+        * (risk_aversion * dollar_gamma.abs()).clamp(min=LEAST) ** 0.15
     )
-    return volatility * torch.sqrt(1 - correction)
+    return (1 - dollar_gamma.sign() * correction).clamp(min=LEAST_STRETCH**2).sqrt()

@@ -1,4 +1,4 @@
-"""The one place where cash and positions change: premium, fills, funding, expiry."""
+"""The one place where cash and positions change: premium, fills, funding, liquidation, expiry."""
 
 from __future__ import annotations
 
@@ -7,61 +7,68 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from envs import costs
-from envs.contract import Contract
-from envs.types import Quote
+from envs.costs import Fill
 
 
 @dataclass(frozen=True)
 class Book:
-    """G hedgers' accounts on each of P paths. Every field (P, G), quote currency but for `units`."""
+    """G hedgers' accounts on each of P paths, with K hedging instruments. Quote currency but for `units`."""
 
-    cash: Tensor
-    units: Tensor  # of the perpetual, base units
-    fees: Tensor  # paid so far: fee, spread and impact
-    funding: Tensor  # paid so far
-    traded: Tensor  # notional traded so far
-    trades: Tensor  # number of trades so far
-
-
-def opened(premium: Tensor, hedgers: int) -> Book:
-    """Books holding nothing but the option's `premium` (P,)."""
-    zero = torch.zeros(len(premium), hedgers, dtype=premium.dtype, device=premium.device)
-    return Book(premium[:, None] + zero, zero, zero, zero, zero, zero)
+    claims: Tensor  # (P, G) cash from the claims: premiums, payoffs, income
+    cash: Tensor  # (P, G, K) of each instrument's account, which starts at 0
+    units: Tensor  # (P, G, K) held, base units
+    fees: Tensor  # (P, G) paid so far: fees and gas
+    slippage: Tensor  # (P, G) lost so far to spread and impact
+    funding: Tensor  # (P, G) paid so far for holding the instruments
+    traded: Tensor  # (P, G, K) notional so far
+    trades: Tensor  # (P, G) fills so far
+    liquidated: Tensor  # (P, G, K) bool: out of that market until the episode ends
 
 
-def filled(book: Book, quote: Quote, trade: Tensor, contract: Contract) -> Book:
-    """The books after market orders of `trade` (P, G) base units."""
-    price = costs.fill_price(quote, trade, contract.impact)
-    fee = costs.fee(price, trade, contract.fee_rate)
-    notional = trade.abs() * quote.mark[:, None]
+def opened(premium: Tensor, hedgers: int, instruments: int) -> Book:
+    """Books holding nothing but the claims' `premium` (P,)."""
+    flat = premium.new_zeros(len(premium), hedgers)
+    each = premium.new_zeros(len(premium), hedgers, instruments)
+    out = torch.zeros_like(each, dtype=torch.bool)
+    return Book(premium[:, None] + flat, each, each, flat, flat, flat, each, flat, out)
+
+
+def filled(book: Book, fill: Fill, mark: Tensor) -> Book:
+    """The books after `fill`, which broadcasts to (P, G, K); `mark` (P, K)."""
+    paid = fill.fee + fill.gas
     return replace(
         book,
-        cash=book.cash - trade * price - fee,
-        units=book.units + trade,
-        fees=book.fees + fee + trade.abs() * (price - quote.mark[:, None]).abs(),
-        traded=book.traded + notional,
-        trades=book.trades + (trade != 0),
+        cash=book.cash - fill.units * fill.price - paid,
+        units=book.units + fill.units,
+        fees=book.fees + paid.sum(-1),
+        slippage=book.slippage + fill.slippage.sum(-1),
+        traded=book.traded + fill.units.abs() * mark[:, None],
+        trades=book.trades + (fill.units != 0).sum(-1),
     )
 
 
-def funded(book: Book, quote: Quote, years: float) -> Book:
-    """The books after the perpetual's funding over `years`: longs pay a positive rate."""
-    paid = book.units * (quote.mark * quote.funding_rate)[:, None] * years
-    return replace(book, cash=book.cash - paid, funding=book.funding + paid)
+def carried(book: Book, income: Tensor) -> Book:
+    """The books after each held unit has earned `income` (P, K); funding paid is negative income."""
+    earned = book.units * income[:, None]
+    return replace(book, cash=book.cash + earned, funding=book.funding - earned.sum(-1))
 
 
-def settled(book: Book, payoff: Tensor) -> Book:
-    """The books after paying the option's `payoff` (P,)."""
-    return replace(book, cash=book.cash - payoff[:, None])
+def credited(book: Book, cash: Tensor) -> Book:
+    """The books after the claims brought `cash` (P,)."""
+    return replace(book, claims=book.claims + cash[:, None])
 
 
-def wealth(book: Book, quote: Quote, liability: Tensor) -> Tensor:
-    """Cash and perpetual at the mark, less the option's value `liability` (P,); (P, G)."""
-    return book.cash + book.units * quote.mark[:, None] - liability[:, None]
+def closed(book: Book, share: Tensor, price: Tensor) -> Book:
+    """The books after a `share` of every position, which broadcasts to (P, G, K), went at `price` (likewise), free."""
+    gone = book.units * share
+    return replace(book, cash=book.cash + gone * price, units=book.units - gone)
 
 
-def where(mask: Tensor, one: Book, other: Book) -> Book:
-    """Book by book: `one` on the paths where `mask` (P,) holds, else `other`."""
-    chosen = mask[:, None]
-    return Book(*(torch.where(chosen, a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True)))
+def earned(book: Book, mark: Tensor) -> Tensor:
+    """(P, G, K): profit of each instrument since the opening, at `mark` (P, K)."""
+    return book.cash + book.units * mark[:, None]
+
+
+def wealth(book: Book, mark: Tensor, claims: Tensor) -> Tensor:
+    """(P, G): cash and hedges at `mark` (P, K), with the claims held worth `claims` (P,)."""
+    return book.claims + earned(book, mark).sum(-1) + claims[:, None]

@@ -16,6 +16,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
+IMPLIED_HOURS = 720  # the implied volatility quoted is that of 30 days
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -64,17 +65,41 @@ class Regimes(Section):
 
 
 class Shocks(Section):
-    """Liquidation cascades: a Hawkes intensity fed by falls that anyone can see, λ = base_rate + x, with
+    """Liquidation cascades: bars whose shock, in the regime's standard deviations, is ±(least_size + exponential).
 
-    x' = x·2^(−dt/half_life) + excitation·max(0, −r/(σ√dt) − fall_threshold), and falls of exponential size.
+    Their Hawkes intensity per year is fed by moves that anyone can see,
+    λ = (base_rate + excitation·x)·(σ_ref/σ)^leverage, x' = x·2^(−dt/half_life) + max(0, |r|/(σ√dt) − threshold)
+    with σ the filtered volatility: positions are levered as volatility lets them, so fuel builds up in calm and the
+    volatility that a large move brings burns it. x also strains the venue.
     """
 
-    base_rate: NonNegative  # cascades per year when calm
-    excitation: NonNegative  # added to the rate per year, per standard deviation of fall beyond the threshold
-    fall_threshold: Positive  # standard deviations
-    half_life_hours: Positive
-    mean_size: Positive  # of the fall, in log price
-    max_size: Positive  # bound of the fall, in log price
+    base_rate: NonNegative  # cascades per year at σ = σ_ref with x = 0
+    excitation: NonNegative  # added to the rate per year by each unit of x
+    threshold: Positive  # standard deviations
+    half_life_hours: Positive  # of x
+    leverage: NonNegative  # elasticity of the rate in calm: 0 where volatility does not matter
+    variance_gain: Annotated[float, Field(ge=1)]  # mean squared return over that of ordinary bars: for forecasts
+    news_gain: Annotated[float, Field(ge=1)]  # the same, squares cut at GARCH's truncation
+    least_size: Positive  # standard deviations
+    mean_size: Positive  # standard deviations beyond least_size
+    max_fall: Positive  # in log price: no cascade moves the price further down
+    max_rise: Positive  # nor further up
+    rise_share: Annotated[float, Field(ge=0, le=1)]  # of cascades that are squeezes
+
+
+class Range(Section):
+    """A bar's extremes: beyond its open and close, those of a Brownian bridge whose variance v has a heavy tail,
+
+    v = diffusive·h·dt + overshoot·r² towards the extreme (r² where the bar moved that way, else 0); no extreme lies
+    further from the open than `reach`, in log price, unless the close does.
+    """
+
+    low_diffusive: NonNegative
+    low_overshoot: NonNegative
+    low_reach: Positive
+    high_diffusive: NonNegative
+    high_overshoot: NonNegative
+    high_reach: Positive
 
 
 class Funding(Section):
@@ -92,11 +117,29 @@ class Liquidity(Section):
     stressed_half_spread: Positive
     calm_depth: Positive  # quote currency within 5 bps, one side
     stressed_depth: Positive
-    half_stress_rate: Positive  # excess cascades per year at which stress is one half
+    half_strain: Positive  # x of `Shocks` at which congestion is one half
+    deleveraging_range: Positive  # ln(high/low) of a bar beyond which winning positions are closed
+    deleveraged_share: Annotated[float, Field(ge=0, lt=1)]  # of them, closed in a bar of twice that range or more
 
 
 class Surface(Section):
-    risk_premium: Positive  # implied over forecast volatility
+    """Implied volatility at 30 days, which follows risk_premium × forecast volatility; SSVI smile.
+
+    ln σ_implied closes half its gap to that level in every half-life, and is moved by noise, partly by the returns'.
+    """
+
+    risk_premium: Positive  # implied over forecast volatility, on average
+    half_life_hours: Positive
+    volatility: NonNegative  # of the noise of ln σ_implied, per √year
+    return_correlation: Annotated[float, Field(ge=-1, le=1)]  # of the noise with standardised returns
+    skew: Annotated[float, Field(gt=-1, lt=1)]  # SSVI's ρ
+    curvature: Positive  # SSVI's η; η²(1 + |ρ|) ≤ 4 keeps the surface free of butterfly arbitrage
+
+    @model_validator(mode="after")
+    def _free_of_arbitrage(self) -> Self:
+        if self.curvature**2 * (1 + abs(self.skew)) > 4:
+            raise ValueError("curvature²·(1 + |skew|) is above 4, where butterflies cost less than nothing; lower it")
+        return self
 
 
 class Calibration(Section):
@@ -106,9 +149,15 @@ class Calibration(Section):
     reference_volatility: Positive  # per √year, over the source window
     regimes: Regimes
     shocks: Shocks
+    range: Range
     funding: Funding
     liquidity: Liquidity
     surface: Surface
+
+    @property
+    def implied_bars(self) -> int:
+        """Bars in the 30 days of the quoted implied volatility."""
+        return round(IMPLIED_HOURS / self.source.bar_hours)
 
     def save(self, path: Path) -> None:
         path.write_text(tomli_w.dumps(self.model_dump(mode="json")), encoding="utf-8")

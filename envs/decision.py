@@ -1,4 +1,4 @@
-"""The one reader of decisions: a raw action sets a no-transaction band, and the band sets the order."""
+"""The one reader of decisions: raw actions set a no-transaction band per instrument, and the bands set the orders."""
 
 from __future__ import annotations
 
@@ -8,39 +8,54 @@ import torch
 from torch import Tensor
 
 from envs.observation import Observation
+from envs.scene import Scene
 
 REACH = 3.0  # half-widths that a full first action moves the centre
 NARROWEST, WIDEST = -5.0, 3.0  # log half-widths that a full second action narrows or widens the band
-EXTREMES = (-0.5, 1.5)  # hedge ratios, per unit of option, beyond which no band reaches
 
 
 @dataclass(frozen=True)
 class Band:
-    """Keep the hedge inside; trade only to the edge. (P, G), perpetual per unit of option."""
+    """Keep the hedge inside; trade only to the edge. (P, G, K), over the base units of the instrument's asset."""
 
     lower: Tensor
     upper: Tensor
 
 
 def read(action: Tensor, observation: Observation) -> Band:
-    """The band of a raw `action` (P, G, 2), clipped to [-1, 1]: centre and half-width in Zakamouline's half-widths.
+    """The bands of a raw `action` (P, G, 2K), clipped to [-1, 1]: per instrument centre and half-width, in half-widths.
 
-    Action 0 is the tuned Zakamouline band; as the width closes the centre goes to the Black-Scholes delta.
+    Action 0 is the tuned classical band; as the width closes the centre goes to what is neutral.
     """
-    offset, stretch = action.clamp(-1, 1).unbind(-1)
-    unit = observation.half_width[:, None]
+    raw = action.clamp(-1, 1)
+    offset, stretch = raw[..., 0::2], raw[..., 1::2]
+    unit = observation.half_width
     width = torch.exp(torch.where(stretch < 0, -NARROWEST, WIDEST) * stretch)
-    delta = observation.delta[:, None]
-    centre = torch.lerp(delta, observation.band_delta[:, None], width.clamp(max=1)) + REACH * offset * unit
-    return Band((centre - width * unit).clamp(*EXTREMES), (centre + width * unit).clamp(*EXTREMES))
+    centre = torch.lerp(observation.neutral, observation.centre, width.clamp(max=1)) + REACH * offset * unit
+    half, limit = width * unit, observation.limit
+    return Band(
+        torch.minimum(torch.maximum(centre - half, -limit), limit),
+        torch.minimum(torch.maximum(centre + half, -limit), limit),
+    )
 
 
-def order(band: Band, hedge: Tensor, units: Tensor, lot: Tensor) -> Tensor:
-    """The trade (P, G) in base units that brings `hedge` (per unit of option) to the nearer edge of `band`.
+def orders(band: Band, scene: Scene, lot: Tensor, out: Tensor | None = None) -> Tensor:
+    """The trades (P, G, K) in base units that bring each hedge to the nearer edge of its band.
 
-    `units` (P,) of option sold; rounded to the nearest whole `lot` (P,) base units, or not at all where the lot is 0.
+    Instruments trade in the contract's order: what an earlier one brings of a later one's greek shifts that one's band.
+    Rounded to the nearest whole `lot` (P, 1, K) base units, or not at all where the lot is 0. Nothing is traded, and
+    so nothing shifted, where `out` (P, G, K): what the venue shut the hedger out of.
     """
-    target = torch.minimum(torch.maximum(hedge, band.lower), band.upper)
-    trade = (target - hedge) * units[:, None]
-    size = lot[:, None]
-    return torch.where(size > 0, (trade / size.clamp(min=1e-30)).round() * size, trade)
+    trades: list[Tensor] = []
+    base = scene.columns(scene.book.base)
+    for k, hedge in enumerate(scene.hedge.unbind(-1)):
+        lower, upper = band.lower[..., k], band.upper[..., k]
+        for j, trade in enumerate(trades):
+            if (j, k) in scene.greeks:
+                shift = trade / base[..., j] * scene.greeks[j, k] / scene.greeks[k, k]
+                lower, upper = lower - shift, upper - shift
+        wanted = (torch.minimum(torch.maximum(hedge, lower), upper) - hedge) * base[..., k]
+        size = lot[..., k]
+        trade = torch.where(size > 0, (wanted / size.clamp(min=1e-30)).round() * size, wanted)
+        trades.append(trade if out is None else trade.masked_fill(out[..., k], 0.0))
+    return torch.stack(trades, -1)

@@ -1,27 +1,91 @@
-"""The perpetual's premium over its index, and the funding rate that Binance's formula makes of it."""
+"""The perpetual's premium over its index, and the funding rate that each venue's formula makes of it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from envs.calibration import Funding
-from envs.types import HOUR
+from envs.types import HOUR, BadInput
 
-INTERVAL = 8 * HOUR  # years between Binance's funding times
-INTEREST = 1e-4  # per interval
-DAMPER = 5e-4  # per interval
-CAP = 3e-3  # per interval
+INTERVAL = 8 * HOUR  # years that a premium and a rate refer to, at every venue
+INTEREST = 1e-4  # per 8 h
+DAMPER = 5e-4  # per 8 h
+CAP = 3e-3  # per 8 h, Binance: 0.75 of BTC's first maintenance rate
+DERIBIT_DAMPER = 2.5e-4  # per 8 h
+DERIBIT_CAP = 5e-3  # per 8 h; the venue sets one for each instrument
+HYPERLIQUID_CAP = 0.04  # per hour
 
 
-def funding_rate(premium: Tensor) -> Tensor:
-    """Funding per year for a `premium` per interval: P + clamp(interest − P, ±0.05 %), capped.
+def binance(premium: Tensor) -> Tensor:
+    """P + clamp(interest − P, ±0.05 %), capped: `premium` per 8 h, funding per year.
 
     Binance, "Introduction to Binance Futures Funding Rates".
     """
-    rate: Tensor = (premium + (INTEREST - premium).clamp(-DAMPER, DAMPER)).clamp(-CAP, CAP) / INTERVAL
+    rate: Tensor = _interested(premium).clamp(-CAP, CAP) / INTERVAL
     return rate
+
+
+def deribit(premium: Tensor) -> Tensor:
+    """max(0.025 %, P) + min(−0.025 %, P), capped: `premium` per 8 h, funding per year.
+
+    Deribit, support article 31424939178397, "Funding Specifications".
+    """
+    damped = premium.clamp(min=DERIBIT_DAMPER) + premium.clamp(max=-DERIBIT_DAMPER)
+    rate: Tensor = damped.clamp(-DERIBIT_CAP, DERIBIT_CAP) / INTERVAL
+    return rate
+
+
+def hyperliquid(premium: Tensor) -> Tensor:
+    """P + clamp(interest − P, ±0.05 %), an eighth of it each hour, capped there: `premium` per 8 h, funding per year.
+
+    Hyperliquid Docs, Trading, "Funding".
+    """
+    hourly: Tensor = (_interested(premium) / 8).clamp(-HYPERLIQUID_CAP, HYPERLIQUID_CAP)
+    return hourly / HOUR
+
+
+@dataclass(frozen=True)
+class Venue:
+    """How a venue's perpetuals pay funding."""
+
+    rate: Callable[[Tensor], Tensor]  # funding per year of a premium per 8 h
+    interval: float  # years between payments; 0 where funding accrues without a break
+
+
+VENUES = {
+    "binance": Venue(binance, INTERVAL),
+    "deribit": Venue(deribit, 0.0),
+    "hyperliquid": Venue(hyperliquid, HOUR),
+}
+
+
+def venue(name: str) -> Venue:
+    """Raises BadInput for a venue whose formula is not here."""
+    if name not in VENUES:
+        raise BadInput(f"funding: no formula of the venue {name!r}; choose one of {', '.join(VENUES)}")
+    return VENUES[name]
+
+
+def funding_rate(premium: Tensor, at: str = "binance") -> Tensor:
+    """Funding per year, paid by longs to shorts, for a `premium` per 8 h at the venue `at`."""
+    return venue(at).rate(premium)
+
+
+def bars_between(interval: float, bar: float) -> int:
+    """Bars of `bar` years from one payment to the next; 1 where a bar holds a payment or more.
+
+    A position held over the last of them pays for all. Raises BadInput where the bars miss the funding times.
+    """
+    count = max(1.0, interval / bar)
+    if abs(count - round(count)) > 1e-9:
+        raise BadInput(
+            f"funding: bars of {bar / HOUR:g} h do not divide the {interval / HOUR:g} h between payments; choose others"
+        )
+    return round(count)
 
 
 def next_premium(funding: Funding, premium: Tensor, noise: Tensor, bar: float) -> Tensor:
@@ -34,3 +98,7 @@ def next_premium(funding: Funding, premium: Tensor, noise: Tensor, bar: float) -
 
 def stationary_premium(funding: Funding, noise: Tensor) -> Tensor:
     return funding.mean_premium + funding.premium_std * noise
+
+
+def _interested(premium: Tensor) -> Tensor:
+    return premium + (INTEREST - premium).clamp(-DAMPER, DAMPER)

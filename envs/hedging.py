@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -11,28 +13,45 @@ from gymnasium import spaces
 from torch import Generator, Tensor
 
 from envs import book as books
-from envs import decision
+from envs import costs, decision, portfolio, rewards, scene
 from envs.book import Book
+from envs.calibration import Calibration
 from envs.contract import Contract
+from envs.custody import Custodian, Extremes
 from envs.decision import Band
-from envs.objective import MeanShortfall
-from envs.observation import Observation, Observer, Option
-from envs.pricing import black_scholes
-from envs.types import BadInput, Quote
-from envs.volatility.memory import Memory
+from envs.instrument import Opening, View
+from envs.objective import Objective
+from envs.observation import Observer
+from envs.portfolio import Portfolio
+from envs.rewards import Promise
+from envs.scene import Scene, Traded
+from envs.surface import Surface
+from envs.types import BadInput, Quote, added, where
+from envs.volatility.memory import Filter, Memory
 
 LOSS_FEATURES = 3  # seen by the critic alone: the loss so far, its excess over the dual, the odds of passing it
-LEAST_SHARE = 0.02  # of a usual premium, left at stake when the option's time value is gone
 
 
 class Market(Protocol):
-    """A market of P paths: its state is its own business, its memory and its quotes are public."""
+    """P paths of one or more assets: its state is its own business, its memories and quotes are public."""
 
-    def initial(self, paths: int) -> tuple[Any, Memory]: ...
+    @property
+    def calibrations(self) -> tuple[Calibration, ...]: ...
 
-    def step(self, state: Any, memory: Memory) -> tuple[Any, Memory, Quote]: ...
+    @property
+    def filters(self) -> tuple[Filter, ...]: ...
 
-    def quote(self, state: Any, memory: Memory) -> Quote: ...
+    @property
+    def surfaces(self) -> Sequence[Surface]: ...
+
+    @property
+    def drift(self) -> float: ...
+
+    def initial(self, paths: int) -> tuple[Any, tuple[Memory, ...]]: ...
+
+    def step(self, state: Any, memories: tuple[Memory, ...]) -> tuple[Any, tuple[Memory, ...], tuple[Quote, ...]]: ...
+
+    def quote(self, state: Any, memories: tuple[Memory, ...]) -> tuple[Quote, ...]: ...
 
 
 class Step(NamedTuple):
@@ -45,195 +64,243 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Outlook:
-    """What learning knows of final losses, per notional: it sets the rewards, and moves only between rollouts."""
-
-    dual: Tensor  # () of the objective
-    drift: float  # mean change of the loss over a whole life
-    spread: float  # standard deviation of that change
-
-
-class Promise(NamedTuple):
-    """What the loss so far promises, (P, G)."""
-
-    worth: Tensor  # expected φ of the final loss
-    beyond: Tensor  # odds that the final loss passes the dual
-
-
-@dataclass(frozen=True)
 class Episode:
     """Where the hedgers stand."""
 
-    quote: Quote
-    memory: Memory
-    option: Option
-    notional: Tensor  # (P,) quote currency at the option's start
+    quotes: tuple[Quote, ...]
+    memories: tuple[Memory, ...]
+    bars_left: Tensor  # (P,) int64
+    portfolio: Portfolio
+    terms: tuple[Any, ...]  # of each hedging instrument, (P, 1)
     book: Book
     loss: Tensor  # (P, G) so far, marked to market, per notional
 
 
 class HedgingWorld:
-    """A short call hedged with the perpetual. Episodes end at expiry; the market itself never stops."""
+    """A contract's claims hedged with its instruments. Episodes end with the claims; the market itself never stops."""
 
     def __init__(
         self,
         market: Market,
-        observer: Observer,
-        objective: MeanShortfall,
+        contract: Contract,
+        objective: Objective,
         paths: int,
         hedgers: int,
         generator: Generator,
         controlled: bool = False,
     ) -> None:
-        """`controlled` rewards leave out noise that no decision can help; see `_controlled_reward`.
-
-        φ of the loss so far gives way to its expectation at expiry, a potential (Ng, Harada and Russell 1999), and what
-        the units held beyond the delta earn by the spot's move is taken out: the spot is a martingale, so that has mean
-        zero times any slope known before. No action changes what that adds to the expected sum over an episode.
-        """
+        """`controlled` rewards leave out noise that no decision can help; see `envs/rewards.py`."""
         if paths < 1 or hedgers < 1:
             raise BadInput(f"a world of {paths} paths with {hedgers} hedgers each is empty; give at least 1 of both")
-        self.market, self.observer, self.objective = market, observer, objective
-        self.contract: Contract = observer.contract
+        self.market, self.contract, self.objective = market, contract, objective
+        self.observer = Observer(contract, market.calibrations, market.filters, market.surfaces)
         self.paths, self.group_size, self.num_envs = paths, hedgers, paths * hedgers
         self.generator, self.device = generator, generator.device
-        self.scale = self._premium_scale()
-        self.outlook = Outlook(torch.tensor(self.scale, device=self.device), 0.0, self.scale / 2)
-        self.controlled = controlled
-        self.actor_features = len(observer.names)
+        volatility = market.calibrations[0].reference_volatility
+        self.scale = 0.4 * volatility * math.sqrt(contract.life)  # a usual premium per notional: the unit of rewards
+        self.outlook = rewards.first_outlook(objective, self.scale / 2, self.device)
+        self.controlled = controlled and objective.telescopes
+        self.instruments = tuple(hedge.instrument for hedge in contract.hedges)
+        self.dtype = market.filters[0].start_variance.dtype
+        self.schedule = costs.Schedule.of([h.execution for h in contract.hedges], self.dtype, self.device)
+        self.custodian = Custodian(contract)
+        self.actor_features = len(self.observer.names)
         self.observation_space = spaces.Box(-float("inf"), float("inf"), (self.actor_features + LOSS_FEATURES,))
-        self.action_space = spaces.Box(-1.0, 1.0, (2,))
+        self.action_space = spaces.Box(-1.0, 1.0, (2 * len(self.instruments),))
 
     def reset(self, staggered: bool = True) -> Tensor:
         """New episodes everywhere; `staggered` starts them at ages drawn uniformly, to end at different times."""
-        state, memory = self.market.initial(self.paths)
-        self.begin(state, memory, self._ages() if staggered else None)
+        state, memories = self.market.initial(self.paths)
+        self.begin(state, memories, self._ages() if staggered else None)
         return self.features()
 
-    def begin(self, state: Any, memory: Memory, bars_left: Tensor | None = None) -> None:
-        """Episodes at `state`, with `bars_left` (P,) of the option's life, or the whole of it."""
+    def begin(self, state: Any, memories: tuple[Memory, ...], bars_left: Tensor | None = None) -> None:
+        """Episodes at `state`, with `bars_left` (P,) on the CPU of the book's life, or the whole of it."""
         self.state = state
-        quote = self.market.quote(state, memory)
         if bars_left is None:
-            bars_left = torch.full_like(memory.bars, self.contract.option_bars)
-        self.episode = self._opened(quote, memory, bars_left)
-        self.observation = self._observed()
+            bars_left = torch.full((self.paths,), self.contract.bars)
+        counts = torch.bincount(bars_left // self.contract.decision_bars, minlength=self.contract.decisions + 1)
+        self._ending = deque(counts.tolist()[1:])  # paths that end with each of the decisions to come
+        quotes = self.market.quote(state, memories)
+        self.episode = self._opened(quotes, memories, bars_left.to(self.device))
+        self._observe()
 
     def step(self, action: Tensor) -> Step:
-        """`action` (B, 2) raw."""
-        band = decision.read(action.view(self.paths, self.group_size, 2), self.observation)
-        reward, ended, loss = self.advance(band)
-        self.restart(ended)
+        """`action` (B, 2K) raw."""
+        raw = action.view(self.paths, self.group_size, -1)
+        reward, ended, loss = self.advance(decision.read(raw, self.observation), restart=True)
         shape = (self.num_envs,)
         terminated = ended[:, None].expand(-1, self.group_size).reshape(shape)
         self.last = Step(self.features(), reward.reshape(shape), terminated, loss.reshape(shape))
         return self.last
 
-    def advance(self, band: Band) -> tuple[Tensor, Tensor, Tensor]:
-        """Trade to `band`, then live through the bars to the next decision.
+    def advance(self, band: Band, restart: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Trade to `band`, live through the bars to the next decision, and `restart` what ended.
 
         Returns the reward (P, G), which paths ended (P,), and the loss so far (P, G).
         """
         before, seen = self.episode, self.observation
-        promise = self._promise() if self.controlled else None
-        order = decision.order(band, self.observation.hedge, before.option.units, self.lot(before.option))
-        book = books.filled(before.book, before.quote, order, self.contract)
-        held = book.units
-        quote, memory, option = before.quote, before.memory, before.option
-        for _ in range(self.contract.decision_bars):
-            book = books.funded(book, quote, self.contract.bar)
-            self.state, memory, quote = self.market.step(self.state, memory)
-        option = Option(option.strike, option.units, option.bars_left - self.contract.decision_bars)
-        ended = option.bars_left <= 0
-        book = books.where(ended, self._expired(book, quote, option), book)
-        liability = torch.where(ended, 0.0, self._value(quote, option))
-        loss = -books.wealth(book, quote, liability) / before.notional[:, None]
-        self.episode = Episode(quote, memory, option, before.notional, book, loss)
-        self.observation = self._observed()
-        if promise is None:
-            return self._reward(before.loss, loss), ended, loss
-        excess = held - (seen.delta * before.option.units)[:, None]
-        earned = excess * ((quote.spot - before.quote.spot) / before.notional)[:, None]
-        return self._controlled_reward(promise, earned, ended), ended, loss
+        promised = self._promise() if self.controlled else None
+        now, held, ended = self._lived(band)
+        some_ended = self._ending.popleft() > 0
+        self._ending.append(self.paths - sum(self._ending) if restart else 0)
+        final = self._final_loss(now) if some_ended else None
+        self.episode = self._restarted(now, ended) if restart and some_ended else now
+        self._observe()
+        loss = self.episode.loss
+        if final is not None:
+            loss = where(ended, final, loss)
+            if not restart:
+                self.episode = replace(self.episode, loss=loss)
+        dual = self.outlook.dual
+        if promised is None:
+            return self.objective.reward(before.loss, loss, dual) / self.scale, ended, loss
+        earned = self._earned(seen.scene, held)
+        reward = rewards.controlled(self.objective, dual, promised, self._promise(), earned, ended, loss)
+        return reward / self.scale, ended, loss
 
     def restart(self, ended: Tensor) -> None:
-        """A new option at the market's present state on the paths where `ended` (P,)."""
-        if not ended.any():
-            return
-        now = self.episode
-        fresh = self._opened(now.quote, now.memory, torch.full_like(now.option.bars_left, self.contract.option_bars))
-        chosen = ended[:, None]
-        self.episode = Episode(
-            quote=now.quote,
-            memory=now.memory,
-            option=Option(*(torch.where(ended, a, b) for a, b in _pairs(fresh.option, now.option))),
-            notional=torch.where(ended, fresh.notional, now.notional),
-            book=books.where(ended, fresh.book, now.book),
-            loss=torch.where(chosen, fresh.loss, now.loss),
-        )
-        self.observation = self._observed()
+        """New claims at the market's present state on the paths where `ended` (P,), after an `advance` without."""
+        self._ending.pop()
+        self._ending.append(self.paths - sum(self._ending))
+        self.episode = self._restarted(self.episode, ended)
+        self._observe()
 
     def features(self) -> Tensor:
         """(B, F): what the actor sees, then what the critic alone sees."""
-        loss = self.episode.loss / self.scale
-        above = (loss - self.outlook.dual / self.scale).clamp(min=0)
-        own = torch.stack([loss, above, 2 * self._promise().beyond - 1], dim=-1)
+        dual = self.outlook.dual
+        loss, above = self.episode.loss, (self.episode.loss - self.objective.centre(dual)).clamp(min=0)
+        odds = self.objective.odds(*self._promise(), dual)
+        own = torch.stack([loss / self.scale, above / self.scale, 2 * odds - 1], dim=-1)
         return torch.cat([self.observation.features, own], dim=-1).view(self.num_envs, -1)
 
-    def lot(self, option: Option) -> Tensor:
-        """(P,) base units."""
-        return self.contract.lot_fraction * option.units
+    def lots(self) -> Tensor:
+        """(P, 1, K) base units."""
+        fractions = [hedge.lot_fraction for hedge in self.contract.hedges]
+        current = self.observation.scene
+        return current.columns(self.episode.portfolio.base) * current.hedge.new_tensor(fractions)
 
-    def _opened(self, quote: Quote, memory: Memory, bars_left: Tensor) -> Episode:
-        """At-the-money options sold at their mark."""
-        notional = torch.full_like(quote.spot, self.contract.notional)
-        option = Option(quote.spot, notional / quote.spot, bars_left)
-        book = books.opened(self._value(quote, option), self.group_size)
-        return Episode(quote, memory, option, notional, book, torch.zeros_like(book.cash))
+    def _lived(self, band: Band) -> tuple[Episode, Tensor, Tensor]:
+        """The episode a decision on, not yet marked; the units (P, G, K) held from its start; which paths ended."""
+        before, now = self.episode, self.observation.scene
+        order = decision.orders(band, now, self.lots(), before.book.liquidated)
+        book, waiting = self._sent(before.book, now.traded, order)
+        held, views, quotes, memories = book.units, now.views, before.quotes, before.memories
+        extremes = Extremes.of(quotes)
+        for bar in range(self.contract.decision_bars):
+            book = self._carried(book, before, views)
+            openings = quotes
+            self.state, memories, quotes = self.market.step(self.state, memories)
+            views = self.observer.views(quotes, memories)
+            extremes = extremes.widened(quotes)
+            if bar == 0 and waiting is not None:
+                book = self._filled(book, self._traded(before, views, 1), waiting)
+        terms = self._aged(before.terms, self.contract.decision_bars)
+        claims = portfolio.aged(self.contract, before.portfolio, self.contract.decision_bars)
+        book = self.custodian.enforced(book, claims, scene.traded(self.contract, terms, views), views, extremes)
+        left = before.bars_left - self.contract.decision_bars
+        after = Episode(quotes, memories, left, claims, terms, book, before.loss)
+        return self._settled(after, openings, views, left <= 0), held, left <= 0
 
-    def _expired(self, book: Book, quote: Quote, option: Option) -> Book:
-        """The hedge closed in the market and the payoff paid."""
-        book = books.filled(book, quote, -book.units, self.contract)
-        return books.settled(book, option.units * (quote.spot - option.strike).clamp(min=0))
+    def _sent(self, book: Book, traded: Traded, order: Tensor) -> tuple[Book, Tensor | None]:
+        """The books after what fills at once, and what fills a bar later, if anything may."""
+        schedule = self.schedule
+        if not (schedule.rejects or schedule.delays):
+            return self._filled(book, traded, order), None
+        uniform = torch.rand(traded.mark.shape, generator=self.generator, device=self.device, dtype=self.dtype)
+        lost = costs.rejected(schedule, traded.congestion, uniform)
+        late = costs.late(schedule, traded.congestion, uniform)
+        now = self._filled(book, traded, torch.where((lost | late)[:, None], 0.0, order))
+        return now, torch.where(late[:, None], order, 0.0) if schedule.delays else None
 
-    def _value(self, quote: Quote, option: Option) -> Tensor:
-        tau = option.bars_left.clamp(min=0).to(quote.spot.dtype) * self.contract.bar
-        return option.units * black_scholes.call_price(quote.spot, option.strike, tau, quote.implied_volatility)
+    def _filled(self, book: Book, traded: Traded, order: Tensor) -> Book:
+        return books.filled(book, costs.fills(self.schedule, traded, order, book.traded), traded.mark)
 
-    def _observed(self) -> Observation:
+    def _carried(self, book: Book, start: Episode, views: tuple[View, ...]) -> Book:
+        """The books after a bar's funding and income."""
+        rows = [
+            each.income(terms, views[each.asset]) for each, terms in zip(self.instruments, start.terms, strict=True)
+        ]
+        if any(row is not None for row in rows):
+            zero = views[0].quote.spot.new_zeros(self.paths, 1)
+            income = [zero if row is None else row for row in rows]
+            book = books.carried(book, torch.cat(income, -1) * self.contract.bar)
+        claims = portfolio.income(self.contract, start.portfolio, views)
+        return book if claims is None else books.credited(book, claims * self.contract.bar)
+
+    def _settled(self, now: Episode, openings: tuple[Quote, ...], views: tuple[View, ...], ended: Tensor) -> Episode:
+        """Expired claims paid; where the episode ended, what expires with it settled and the other hedges sold."""
+        ends = self._ending[0] > 0
+        if ends or self.contract.staged:
+            claims, cash = portfolio.settled(self.contract, now.portfolio, openings, views)
+            now = replace(now, portfolio=claims, book=books.credited(now.book, cash))
+        if not ends:
+            return now
+        traded = scene.traded(self.contract, now.terms, views)
+        free = self.contract.closing == "mark"
+        expire = torch.tensor([free or each.expires for each in self.instruments], device=self.device)
+        book = books.closed(now.book, expire.to(self.dtype), traded.mark[:, None])
+        whole = costs.fills(replace(self.schedule, partial=False), traded, -book.units, book.traded)
+        return replace(now, book=where(ended, books.filled(book, whole, traded.mark), now.book))
+
+    def _restarted(self, now: Episode, ended: Tensor) -> Episode:
+        fresh = self._opened(now.quotes, now.memories, torch.full_like(now.bars_left, self.contract.bars))
+        return where(ended, fresh, now)
+
+    def _opened(self, quotes: tuple[Quote, ...], memories: tuple[Memory, ...], bars_left: Tensor) -> Episode:
+        """Claims opened at their marks."""
+        views, contract = self.observer.views(quotes, memories), self.contract
+        claims, premium = portfolio.opened(contract, views, bars_left, self.generator)
+        opening = Opening(1, bars_left, contract.bars, contract.decision_bars, self.generator)
+        terms = tuple(each.opened(views[each.asset], opening) for each in self.instruments)
+        book = books.opened(premium, self.group_size, len(terms))
+        return Episode(quotes, memories, bars_left, claims, terms, book, torch.zeros_like(book.claims))
+
+    def _observe(self) -> None:
+        """Mark the episode and make its observation."""
         now = self.episode
-        return self.observer.observe(now.quote, now.memory, now.option, now.book.units)
+        views = self.observer.views(now.quotes, now.memories)
+        traded = scene.traded(self.contract, now.terms, views)
+        cushion = self.custodian.cushion(now.book, now.portfolio, traded, views)
+        current = Scene(self.contract, views, now.portfolio, traded, now.book.units)
+        worth = self._worth(now.book, current)
+        coin = self.contract.numeraire == "coin"
+        self.observation = self.observer.observe(current, cushion, worth if coin else None)
+        self.episode = replace(now, loss=-worth / self._unit(now))
 
-    def _reward(self, before: Tensor, after: Tensor) -> Tensor:
-        transform, dual = self.objective.transform, self.outlook.dual
-        return (transform(before, dual) - transform(after, dual)) / self.scale
+    def _worth(self, book: Book, current: Scene) -> Tensor:
+        """(P, G) wealth in quote currency."""
+        return books.wealth(book, current.traded.mark, added([each.value for each in current.exposures]))
 
-    def _controlled_reward(self, promise: Promise, earned: Tensor, ended: Tensor) -> Tensor:
-        """What was promised less what is now, and less what the excess over the delta `earned` by the spot's move."""
-        now = self._promise().worth
-        final = self.objective.transform(self.episode.loss, self.outlook.dual)
-        now = torch.where(ended[:, None], final, now)
-        return (promise.worth - now - self.objective.slope(promise.beyond) * earned) / self.scale
+    def _unit(self, now: Episode) -> Tensor | float:
+        """What a loss is counted over: the notional, in coin at the present spot where coin is the numeraire."""
+        if self.contract.numeraire == "quote":
+            return self.contract.notional
+        return (now.portfolio.base[0] * now.quotes[0].spot)[:, None]
+
+    def _final_loss(self, now: Episode) -> Tensor:
+        """(P, G), where nothing is held any more but coins."""
+        coins = added([held * q.spot for held, q in zip(now.portfolio.coins, now.quotes, strict=True)])
+        return -(now.book.claims + now.book.cash.sum(-1) + coins[:, None]) / self._unit(now)
+
+    def _earned(self, start: Scene, held: Tensor) -> Tensor:
+        """(P, G) per notional: what the net delta with `held` (P, G, K) made of the spots' moves since `start` off the forward."""
+        nets = rewards.net_deltas(start, held)
+        growth = math.exp(self.market.drift * self.contract.bar * self.contract.decision_bars)
+        moves = [q.spot - growth * view.quote.spot for q, view in zip(self.episode.quotes, start.views, strict=True)]
+        return added([n * move[:, None] for n, move in zip(nets, moves, strict=True)]) / self.contract.notional
 
     def _promise(self) -> Promise:
-        """Of a final loss that is normal, as late losses were, but for the share of the option's time value left."""
-        seen, outlook = self.observation, self.outlook
-        value = seen.dollar_gamma * seen.implied_volatility.square() * seen.time_to_expiry
-        share = (value / self.scale + LEAST_SHARE)[:, None]
-        mean, spread = self.episode.loss + outlook.drift * share, outlook.spread * share
-        beyond: Tensor = torch.special.ndtr((mean - outlook.dual) / spread)
-        return Promise(self.objective.prospect(mean, spread, outlook.dual), beyond)
+        return rewards.promise(self.outlook, self.episode.loss, self.observation.scene, self.scale)
 
-    def _premium_scale(self) -> float:
-        """A usual premium per notional, 0.4·σ√T: the unit of rewards."""
-        return 0.4 * self.observer.calibration.reference_volatility * math.sqrt(self.contract.life)
+    def _traded(self, start: Episode, views: tuple[View, ...], bars: int) -> Traded:
+        return scene.traded(self.contract, self._aged(start.terms, bars), views)
+
+    def _aged(self, terms: tuple[Any, ...], bars: int) -> tuple[Any, ...]:
+        return tuple(each.aged(own, bars) for each, own in zip(self.instruments, terms, strict=True))
 
     def _ages(self) -> Tensor:
-        """Bars left (P,), whole decisions from 1 to the option's life."""
+        """Bars left (P,) on the CPU, whole decisions from 1 to the book's life."""
         high = self.contract.decisions + 1
         drawn = torch.randint(1, high, (self.paths,), generator=self.generator, device=self.device)
-        return drawn * self.contract.decision_bars
-
-
-def _pairs(one: Option, other: Option) -> list[tuple[Tensor, Tensor]]:
-    return list(zip(vars(one).values(), vars(other).values(), strict=True))
+        return drawn.cpu() * self.contract.decision_bars

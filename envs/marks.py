@@ -1,11 +1,10 @@
 """The modelled part of a quote: the perpetual's book and the implied volatility, from what the past shows.
 
-Shared by the simulated market and by the replay of history, for which no book and no implied volatility are recorded.
+Shared by the simulated markets and by the replay of history, for which no book and no implied volatility are recorded.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from envs import shocks
@@ -13,27 +12,45 @@ from envs.calibration import Calibration
 from envs.types import Quote
 from envs.volatility.memory import Filter, Memory
 
-IMPLIED_HOURS = 720  # the implied volatility quoted is that of 30 days
-
 
 def implied_horizon(calibration: Calibration) -> int:
     """Bars in the 30 days of the quoted implied volatility."""
-    return round(IMPLIED_HOURS / calibration.source.bar_hours)
+    return calibration.implied_bars
 
 
 def quote(
-    calibration: Calibration, filter: Filter, memory: Memory, spot: Tensor, mark: Tensor, funding_rate: Tensor
+    calibration: Calibration,
+    filter: Filter,
+    memory: Memory,
+    spot: Tensor,
+    low: Tensor,
+    high: Tensor,
+    mark: Tensor,
+    funding_rate: Tensor,
+    implied_volatility: Tensor | None = None,
 ) -> Quote:
-    """The quote at `spot` and `mark` (P,): spread and depth withdrawn by stress.
+    """The quote at `spot` and `mark` (P,), with the extremes `low` and `high` since the one before.
 
-    Implied = premium × forecast volatility.
+    A market without an `implied_volatility` (P,) of its own gets the usual one: risk premium × forecast volatility.
     """
-    bars = torch.full_like(memory.bars, implied_horizon(calibration))
+    liquidity = calibration.liquidity
+    congestion = shocks.congestion(liquidity, memory.excitement)
+    if implied_volatility is None:
+        implied_volatility = usual_implied(calibration, filter, memory)
     return Quote(
         spot=spot,
+        low=low,
+        high=high,
         mark=mark,
-        half_spread=shocks.half_spread(calibration.liquidity, memory.excitement),
-        depth=shocks.depth(calibration.liquidity, memory.excitement),
+        half_spread=shocks.half_spread(liquidity, memory.excitement),
+        depth=shocks.depth(liquidity, congestion),
         funding_rate=funding_rate,
-        implied_volatility=calibration.surface.risk_premium * filter.term_variance(memory, bars).sqrt(),
+        implied_volatility=implied_volatility,
+        congestion=congestion,
+        deleveraged=shocks.deleveraged(liquidity, low, high),
     )
+
+
+def usual_implied(calibration: Calibration, filter: Filter, memory: Memory) -> Tensor:
+    """(P,) risk premium × the volatility forecast over the 30 days of the quoted implied volatility."""
+    return calibration.surface.risk_premium * filter.implied_variance(memory).sqrt()

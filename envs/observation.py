@@ -1,84 +1,83 @@
-"""The one builder of observations, for simulation and live alike: dimensionless, from quote, memory and book."""
+"""The one builder of observations, for simulation and live alike: dimensionless, from quotes, memories and books."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from envs import bands, shocks
+from envs import bands, portfolio
 from envs.calibration import Calibration
 from envs.contract import Contract
-from envs.pricing import black_scholes
+from envs.instrument import View
+from envs.scene import REFERENCE_LIFE, Scene
+from envs.surface import Surface
 from envs.types import BadInput, Quote
 from envs.volatility.memory import Filter, Memory
 
-VERSION = 2  # of the formulae below, raised with every change of one; a card's hash covers it
-REFERENCE_LIFE = 30 / 365  # years
+VERSION = 3  # of the formulae below, raised with every change of one; a card's hash covers it
 WIDEST = 4.0  # clamp of the standardised features
-
-
-@dataclass(frozen=True)
-class Option:
-    """The short option of each path."""
-
-    strike: Tensor  # (P,) quote currency
-    units: Tensor  # (P,) base units sold
-    bars_left: Tensor  # (P,) int64
+LEAST_WIDTH = 1e-5  # of a half-width: where nothing is left to hedge
+REACH = 1.5  # of a band's edges, over the gross units of the asset's claims and coins, beside the target
+BOOK = ("delta", "delta_down", "delta_up", "gamma", "vega", "next_expiry", "last_expiry")
+MARKET = ("forecast_over_implied", "spot_over_implied", "implied_over_reference", "stress", "funding")
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What an agent may know, per unit of the option sold.
+    """What an agent may know: `features` for the learned policy, the analytics after it for the classical hedges.
 
-    `features` is for the learned policy, the analytics after it are for the classical hedges.
+    Analytics are (P, G, K), over the base units of the instrument's asset; a G of 1 stands for all hedgers.
     """
 
     features: Tensor  # (P, G, F)
-    hedge: Tensor  # (P, G) perpetual held, per unit of option
-    spot: Tensor  # (P,)
-    strike: Tensor  # (P,)
-    time_to_expiry: Tensor  # (P,) years, at least one bar
-    implied_volatility: Tensor  # (P,) per √year
-    forecast_volatility: Tensor  # (P,) filtered, averaged to expiry, per √year
-    cost_rate: Tensor  # (P,) fee and half-spread, one way
-    delta: Tensor  # (P,) Black-Scholes at the implied volatility
-    dollar_gamma: Tensor  # (P,) S·Γ, likewise
-    band_delta: Tensor  # (P,) centre of the tuned Zakamouline band
-    half_width: Tensor  # (P,) of the tuned Zakamouline band
+    hedge: Tensor  # held
+    neutral: Tensor  # what neutralises the instrument's greek, the other hedges as they are
+    centre: Tensor  # of the tuned classical band
+    half_width: Tensor  # of the tuned classical band
+    limit: Tensor  # that no band passes, on either side of 0
+    implied_volatility: Tensor  # at the money, 30 days, per √year
+    forecast_volatility: Tensor  # filtered, averaged to the last expiry, per √year
+    time_to_expiry: Tensor  # years to the last expiry, at least one bar
+    worth: Tensor | None  # (P, G) wealth, where profit is counted in coin
+    scene: Scene
 
     def of(self, hedger: int) -> Observation:
         """What one `hedger` of the G sees."""
         own = slice(hedger, hedger + 1)
-        return replace(self, features=self.features[:, own], hedge=self.hedge[:, own])
+        names = ("features", "hedge", "neutral", "centre", "half_width")
+        cut = {name: value[:, own] if (value := getattr(self, name)).shape[1] > 1 else value for name in names}
+        worth = None if self.worth is None else self.worth[:, own]
+        return replace(self, **cut, worth=worth, scene=self.scene.of(hedger))
 
 
 class Observer:
-    """Builds observations of a short call hedged with the perpetual; never sees more than quotes left behind."""
+    """Builds observations of a contract's book; never sees more than quotes left behind."""
 
-    def __init__(self, calibration: Calibration, contract: Contract, filter: Filter) -> None:
-        if contract.bar_hours != calibration.source.bar_hours:
-            raise BadInput(
-                f"contract.bar_hours is {contract.bar_hours:g}, the market was calibrated on bars of "
-                f"{calibration.source.bar_hours:g} h; set both alike"
-            )
-        self.calibration, self.contract, self.filter = calibration, contract, filter
-        self.names = (
-            "log_moneyness",
-            "root_time",
-            "delta",
-            "hedge_less_centre",
-            "half_width",
-            "forecast_over_implied",
-            "spot_over_implied",
-            "implied_over_reference",
-            *(f"regime_{k}" for k in range(1, len(calibration.regimes.omega))),
-            "stress",
-            "funding",
-        )
+    def __init__(
+        self,
+        contract: Contract,
+        calibrations: Sequence[Calibration],
+        filters: Sequence[Filter],
+        surfaces: Sequence[Surface],
+    ) -> None:
+        """`calibrations`, `filters`, `surfaces`: one per asset. Raises BadInput where they do not suit the contract."""
+        if len(calibrations) < contract.assets:
+            raise BadInput(f"the contract names {contract.assets} assets, the market has {len(calibrations)}; add more")
+        for each in calibrations:
+            if not math.isclose(contract.bar_hours, each.source.bar_hours, rel_tol=1e-9):
+                raise BadInput(
+                    f"contract.bar_hours is {contract.bar_hours:g}, the market was calibrated on bars of "
+                    f"{each.source.bar_hours:g} h; set both alike"
+                )
+        self.contract, self.calibrations = contract, tuple(calibrations)
+        self.filters, self.surfaces = tuple(filters), tuple(surfaces)
+        self.names = self._names()
 
     @property
     def sha256(self) -> str:
@@ -86,57 +85,117 @@ class Observer:
         parameters = {
             "version": VERSION,
             "names": self.names,
-            "bar_hours": self.calibration.source.bar_hours,
-            "calibration": self.calibration.model_dump(mode="json", exclude={"source"}),
+            "calibrations": [each.model_dump(mode="json", exclude={"source"}) for each in self.calibrations],
             "contract": self.contract.model_dump(mode="json"),
         }
         return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
 
-    def observe(self, quote: Quote, memory: Memory, option: Option, units: Tensor) -> Observation:
-        """The observation with `units` (P, G) of the perpetual held."""
-        tau = option.bars_left.to(quote.spot.dtype) * self.contract.bar
-        implied = quote.implied_volatility
-        forecast = self.filter.term_variance(memory, option.bars_left.clamp(min=1)).sqrt()
-        delta = black_scholes.call_delta(quote.spot, option.strike, tau, implied)
-        dollar_gamma = quote.spot * black_scholes.gamma(quote.spot, option.strike, tau, implied)
-        cost_rate = self.contract.fee_rate + quote.half_spread
-        lasting = tau.clamp(min=self.contract.bar)
-        arguments = (cost_rate, dollar_gamma, self.contract.risk_aversion, lasting, implied)
-        half_width = bands.zakamouline_half_width(*arguments).clamp(max=1.0)
-        band_delta = black_scholes.call_delta(
-            quote.spot, option.strike, lasting, bands.zakamouline_volatility(*arguments)
+    def views(self, quotes: Sequence[Quote], memories: Sequence[Memory]) -> tuple[View, ...]:
+        """Each asset's market, as instruments are priced in it."""
+        each = zip(quotes, memories, self.surfaces, strict=True)
+        return tuple(View(quote, memory, surface, self.contract.bar) for quote, memory, surface in each)
+
+    def observe(self, scene: Scene, cushion: Tensor | None = None, worth: Tensor | None = None) -> Observation:
+        """The observation of `scene`.
+
+        `cushion` (P, G): distance to liquidation, where there is margin. `worth` (P, G): wealth, if counted in coin.
+        """
+        views, book = scene.views, scene.book
+        forecast = tuple(
+            self.filters[a].term_variance(view.memory, scene.exposures[a].last_bars.clamp(min=1)).sqrt()
+            for a, view in enumerate(views)
         )
-        hedge = units / option.units[:, None]
-        shared = [
-            (torch.log(quote.spot / option.strike) / (implied * lasting.sqrt())).clamp(-WIDEST, WIDEST),
-            (tau / REFERENCE_LIFE).sqrt(),
-            2 * delta - 1,
-            torch.log(half_width) + 3,
-            2 * torch.log(forecast / implied),
-            torch.log(self.filter.spot_variance(memory).sqrt() / implied),
-            4 * torch.log(implied / self.calibration.reference_volatility),
-            *(2 * memory.probability[:, 1:] - 1).unbind(-1),
-            2 * shocks.stress(self.calibration.liquidity, memory.excitement) - 1,
-            (quote.funding_rate * lasting.sqrt() / implied * 4).clamp(-WIDEST, WIDEST),
-        ]
-        own = ((hedge - band_delta[:, None]) / half_width[:, None] / 2).clamp(-WIDEST, WIDEST)
+        volatility = scene.columns([view.quote.implied_volatility for view in views])
+        time = scene.columns(scene.times)
+        gross = [portfolio.gross(self.contract, book, a) / book.base[a] for a in range(len(views))]
+        limit = REACH * scene.columns(gross) + abs(self.contract.target.delta)
+        cases = [self._cases(scene, a, one) for a, one in enumerate(scene.stretches(self.contract.risk_aversion))]
+        stretched = scene.neutral(tuple(delta for delta, _, _ in cases), worth)
+        centre = stretched.maximum(-limit).minimum(limit)
+        half_width = self._half_width(scene, time, volatility).minimum(limit).clamp(min=LEAST_WIDTH)
+        shared = [row for a in range(len(views)) for row in self._shared(scene, a, forecast[a], *cases[a][1:])]
         return Observation(
-            features=_assembled(shared, own, place=3),
-            hedge=hedge,
-            spot=quote.spot,
-            strike=option.strike,
-            time_to_expiry=lasting,
-            implied_volatility=implied,
-            forecast_volatility=forecast,
-            cost_rate=cost_rate,
-            delta=delta,
-            dollar_gamma=dollar_gamma,
-            band_delta=band_delta,
+            features=_assembled(shared, _own(scene.hedge, centre, half_width, cushion)),
+            hedge=scene.hedge,
+            neutral=scene.neutral(tuple(each.delta for each in scene.exposures), worth),
+            centre=centre,
             half_width=half_width,
+            limit=limit,
+            implied_volatility=volatility,
+            forecast_volatility=scene.columns(forecast),
+            time_to_expiry=time,
+            worth=worth,
+            scene=scene,
         )
 
+    def _half_width(self, scene: Scene, time: Tensor, volatility: Tensor) -> Tensor:
+        """Zakamouline's for what is linear; for an option, what keeps the net greek within the contract's band."""
+        width = bands.zakamouline_half_width(
+            scene.cost_rate, scene.dollar_gamma, self.contract.risk_aversion, time, volatility
+        )
+        if all(hedge.instrument.linear for hedge in self.contract.hedges):
+            return width
+        columns = list(width.unbind(-1))
+        for k, hedge in enumerate(self.contract.hedges):
+            if not hedge.instrument.linear:
+                columns[k] = (self.contract.greek_band / scene.greeks[k, k]).expand_as(columns[k])
+        return torch.stack(columns, -1)
 
-def _assembled(shared: list[Tensor], own: Tensor, place: int) -> Tensor:
-    """(P, G, F) of the features shared by a path's books, with each book's `own` (P, G) at `place`."""
-    common = torch.stack(shared, dim=-1)[:, None, :].expand(-1, own.shape[1], -1)
-    return torch.cat([common[..., :place], own[..., None], common[..., place:]], dim=-1)
+    def _cases(self, scene: Scene, asset: int, stretch: Tensor) -> tuple[Tensor, ...]:
+        """(P,) each: the claims' delta at Zakamouline's volatility, and a standard deviation down and up.
+
+        The deviation is that to the next expiry, one at most.
+        """
+        spot, step = scene.views[asset].quote.spot, self._deviation(scene, asset).clamp(max=1)
+        spots = torch.stack([spot, spot * torch.exp(-step), spot * torch.exp(step)], -1)
+        stretches = torch.stack([stretch, torch.ones_like(spot), torch.ones_like(spot)], -1)
+        return scene.deltas(asset, spots, stretches).unbind(-1)
+
+    def _deviation(self, scene: Scene, asset: int) -> Tensor:
+        view = scene.views[asset]
+        return view.quote.implied_volatility * view.years(scene.exposures[asset].next_bars).clamp(min=view.bar).sqrt()
+
+    def _shared(self, scene: Scene, asset: int, forecast: Tensor, down: Tensor, up: Tensor) -> list[Tensor]:
+        """One asset's features (P,), the same for all hedgers: BOOK, MARKET and the regimes."""
+        view, exposure, base = scene.views[asset], scene.exposures[asset], scene.book.base[asset]
+        quote, calibration = view.quote, self.calibrations[asset]
+        spot, implied, lasting = quote.spot, quote.implied_volatility, scene.times[asset]
+        deviation = self._deviation(scene, asset)
+        return [
+            *(2 * delta / base for delta in (exposure.delta, down, up)),
+            2 * spot * exposure.gamma * deviation / base,
+            2 * exposure.vega / (spot * math.sqrt(REFERENCE_LIFE)) / base,
+            deviation / implied / math.sqrt(REFERENCE_LIFE),
+            (lasting / REFERENCE_LIFE).sqrt(),
+            2 * torch.log(forecast / implied),
+            torch.log(self.filters[asset].spot_variance(view.memory).sqrt() / implied),
+            4 * torch.log(implied / calibration.reference_volatility),
+            2 * quote.congestion - 1,
+            (quote.funding_rate * lasting.sqrt() / implied * 4).clamp(-WIDEST, WIDEST),
+            *(2 * view.memory.probability[:, 1:] - 1).unbind(-1),
+        ]
+
+    def _names(self) -> tuple[str, ...]:
+        """Shared features of each asset, then each instrument's own."""
+        names = []
+        for a, calibration in enumerate(self.calibrations):
+            own = (*BOOK, *MARKET, *(f"regime_{k}" for k in range(1, len(calibration.regimes.omega))))
+            names += [f"{name}_{a}" if len(self.calibrations) > 1 else name for name in own]
+        for k in range(len(self.contract.hedges)):
+            suffix = f"_{k}" if len(self.contract.hedges) > 1 else ""
+            names += [f"hedge_less_centre{suffix}", f"half_width{suffix}"]
+        return (*names, "liquidation_distance") if self.contract.margin.mode != "none" else tuple(names)
+
+
+def _own(hedge: Tensor, centre: Tensor, half_width: Tensor, cushion: Tensor | None) -> list[Tensor]:
+    """Each hedger's features (P, G): place in the band, its width, the distance to liquidation."""
+    place = ((hedge - centre) / half_width / 2).clamp(-WIDEST, WIDEST)
+    width = (torch.log(half_width) + 3).expand_as(place)
+    rows = [row for pair in zip(place.unbind(-1), width.unbind(-1), strict=True) for row in pair]
+    return rows if cushion is None else [*rows, 2 * cushion - 1]
+
+
+def _assembled(shared: list[Tensor], own: list[Tensor]) -> Tensor:
+    """(P, G, F) of the features `shared` by a path's hedgers (P,) and each hedger's `own` (P, G)."""
+    common = torch.stack(shared, -1)[:, None, :].expand(-1, own[0].shape[1], -1)
+    return torch.cat([common, torch.stack(own, -1)], -1)

@@ -1,8 +1,8 @@
-"""Liquidation cascades: sudden falls whose hazard is excited by falls that anyone can see.
+"""Liquidation cascades: sudden moves whose hazard is excited by moves that anyone can see, and fed by calm.
 
-Hawkes (1971), Biometrika 58, 83, with the excitation driven by observed falls, so that the intensity is a function of
-past quotes: λ = base_rate + x; over a bar x decays by half every half-life and gains excitation·(fall beyond the
-threshold, in σ).
+Hawkes (1971), Biometrika 58, 83, with the excitation driven by observed returns, so that the intensity is a function
+of past quotes alone; `calibration.Shocks` has the formulae. Sizes are in standard deviations of the bar: the law of a
+cascade takes the place of the ordinary shock's, which ends where cascades begin.
 """
 
 from __future__ import annotations
@@ -15,65 +15,62 @@ from torch import Tensor
 from envs.calibration import Liquidity, Shocks
 from envs.types import HOUR
 
+QUADRATURE = 4096  # points of a cascade's size
+RAREST = 1e-6  # of sizes: bounds them
+
 
 def excited(shocks: Shocks, excitement: Tensor, standardised_return: Tensor, bar: float) -> Tensor:
     """x after a bar of `bar` years with the given return in filtered standard deviations."""
-    fall = (-standardised_return - shocks.fall_threshold).clamp(min=0)
-    return excitement * math.exp(-_decay(shocks) * bar) + shocks.excitation * fall
+    beyond = (standardised_return.abs() - shocks.threshold).clamp(min=0)
+    return excitement * math.exp(-_decay(shocks) * bar) + beyond
 
 
-def probability(shocks: Shocks, excitement: Tensor, bar: float) -> Tensor:
-    """That a cascade comes within a bar of `bar` years."""
-    return -torch.expm1(-(shocks.base_rate + excitement) * bar)
+def probability(shocks: Shocks, excitement: Tensor, calm: Tensor, bar: float) -> Tensor:
+    """That a cascade comes within a bar of `bar` years; `calm` is reference over filtered variance."""
+    rate = (shocks.base_rate + shocks.excitation * excitement) * calm.pow(shocks.leverage / 2)
+    return -torch.expm1(-rate * bar)
 
 
 def sizes(shocks: Shocks, uniform: Tensor) -> Tensor:
-    """Falls in log price, exponential of mean `mean_size` cut off at `max_size`, from uniform draws."""
-    inside = -math.expm1(-shocks.max_size / shocks.mean_size)
-    return -shocks.mean_size * torch.log1p(-uniform * inside)
+    """Signed sizes in standard deviations from uniform draws: the quantiles of their law, the deepest fall first."""
+    up, down = max(shocks.rise_share, RAREST), max(1 - shocks.rise_share, RAREST)
+    falls = uniform < down
+    left = torch.where(falls, uniform / down, (1 - uniform) / up).clamp(RAREST, 1)
+    size = shocks.least_size - shocks.mean_size * left.log()
+    return torch.where(falls, -size, size)
 
 
-def mean_factor(shocks: Shocks) -> float:
-    """E[e^(−J)] of one cascade's size J, in closed form."""
-    rate, bound = 1 / shocks.mean_size, shocks.max_size
-    return rate / (rate + 1) * math.expm1(-(rate + 1) * bound) / math.expm1(-rate * bound)
+def mean_factor(shocks: Shocks, deviation: Tensor) -> Tensor:
+    """E[e^J] of a cascade's move J, of bars of `deviation` (n,): a sum over QUADRATURE equally likely sizes."""
+    place = (torch.arange(QUADRATURE, dtype=torch.float64, device="cpu") + 0.5) / QUADRATURE
+    size = deviation[:, None] * (shocks.least_size - shocks.mean_size * place.log())
+    up, down = size.clamp(max=shocks.max_rise), -size.clamp(max=shocks.max_fall)
+    return (shocks.rise_share * up.exp() + (1 - shocks.rise_share) * down.exp()).mean(-1)
 
 
-def second_moment(shocks: Shocks) -> float:
-    """E[J²] of one cascade's size, in closed form."""
-    scaled = shocks.max_size / shocks.mean_size
-    tail = math.exp(-scaled)
-    return shocks.mean_size**2 * (2 - tail * (scaled**2 + 2 * scaled + 2)) / (1 - tail)
-
-
-def term_variance(shocks: Shocks, excitement: Tensor, years: Tensor) -> Tensor:
-    """Variance per year that the present excitement adds on average over the next `years`.
-
-    Further excitation is left out.
-    """
-    decay = _decay(shocks)
-    return excitement * second_moment(shocks) * -torch.expm1(-decay * years) / (decay * years)
-
-
-def stress(liquidity: Liquidity, excitement: Tensor) -> Tensor:
-    """How far the book is withdrawn, in [0, 1): one half at `half_stress_rate`."""
-    return excitement / (excitement + liquidity.half_stress_rate)
+def congestion(liquidity: Liquidity, excitement: Tensor) -> Tensor:
+    """How far the venue is strained, in [0, 1): one half at `half_strain`."""
+    return excitement / (excitement + liquidity.half_strain)
 
 
 def half_spread(liquidity: Liquidity, excitement: Tensor) -> Tensor:
-    return torch.lerp(
-        excitement.new_tensor(liquidity.calm_half_spread),
-        excitement.new_tensor(liquidity.stressed_half_spread),
-        stress(liquidity, excitement),
-    )
+    """Recovers twice as fast as the depth: it follows the square of the excitement."""
+    square = excitement.square()
+    stress = square / (square + liquidity.half_strain**2)
+    return liquidity.calm_half_spread + (liquidity.stressed_half_spread - liquidity.calm_half_spread) * stress
 
 
-def depth(liquidity: Liquidity, excitement: Tensor) -> Tensor:
-    return torch.lerp(
-        excitement.new_tensor(liquidity.calm_depth),
-        excitement.new_tensor(liquidity.stressed_depth),
-        stress(liquidity, excitement),
-    )
+def depth(liquidity: Liquidity, congestion: Tensor) -> Tensor:
+    return liquidity.calm_depth + (liquidity.stressed_depth - liquidity.calm_depth) * congestion
+
+
+def deleveraged(liquidity: Liquidity, low: Tensor, high: Tensor) -> Tensor:
+    """Share of a winning position that the venue closes in a bar with these extremes: 0 up to `deleveraging_range`.
+
+    Then linear in ln(high/low), up to `deleveraged_share` at twice that range.
+    """
+    beyond = torch.log(high / low) / liquidity.deleveraging_range - 1
+    return liquidity.deleveraged_share * beyond.clamp(0, 1)
 
 
 def _decay(shocks: Shocks) -> float:

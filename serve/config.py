@@ -10,7 +10,6 @@ from typing import Any, Literal, Self, cast
 from pydantic import Field, model_validator
 
 from envs.calibration import Positive, Section, read_toml, validated
-from envs.contract import Contract
 from envs.types import BadInput
 from serve import breaker
 from serve.breaker import Breaker
@@ -29,21 +28,21 @@ class Clocks(Section):
 class Venue(Section):
     name: Literal["paper"]
     lot: Decimal = Field(gt=0)  # base units
+    seed: int = Field(default=0, ge=0)  # of the rejections and delays that the task's execution asks for
 
 
 class Desk(Section):
-    """The book to hedge: an at-the-money call of the contract's notional and life, sold at its mark."""
+    """The book to hedge: the task's call, sold at its mark."""
 
     roll: bool  # sell the next one when one expires
 
 
 class ServeConfig(Section):
-    """A `model`'s card says calibration and contract; without a model both are needed and the analytic hedge serves."""
+    """A `model`'s card says the task; without a model the task is named here and the analytic hedge serves."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")  # begins every order id
     model: str | None = None  # folder
-    calibration: str | None = None  # TOML file
-    contract: Contract | None = None
+    task: str | None = None  # of `envs/tasks/` by name, or a TOML file
     clocks: Clocks
     venue: Venue
     desk: Desk
@@ -52,8 +51,8 @@ class ServeConfig(Section):
 
     @model_validator(mode="after")
     def _sourced(self) -> Self:
-        if (self.model is None) == (self.calibration is None or self.contract is None):
-            raise ValueError("give either model, or both calibration and contract")
+        if (self.model is None) == (self.task is None):
+            raise ValueError("give either model or task")
         return self
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from envs.observation import Observation
 from serve import codec
 from serve.breaker import Asked
 from serve.breakers.policy_invalid import action_fault
 from serve.commands import Decision, Denied, Infer, Output, SubmitOrder
-from serve.events import Event, Inference, OptionTraded, QuoteEvent
+from serve.events import Event, Inference, QuoteEvent
 from serve.limits import Exposure, Ruling, recent, ruled
-from serve.market import Wish
+from serve.market import Sight, Wish
 from serve.orders import Order, order_id
 from serve.setup import ACTIONS, Setup
 from serve.state import Question, State
@@ -46,31 +45,32 @@ class Decider:
         assert quote is not None
         if option is None:
             return self._closing(state, quote)
-        seen = self._market.observe(quote, state.memory, option, state.ledger.position, state.time)
+        sight = Sight(state.time, quote, state.memory, option, state.ledger.position, state.account)
         binding = state.risk is RiskState.ACTIVE
-        state, outputs = self._asked(state, seen, binding)
+        state, outputs = self._asked(state, sight, binding)
         if binding and outputs:
             return state, outputs
-        state, more = self._decided(state, "fallback", ANALYTIC, seen, "", state.strictest())
+        state, more = self._decided(state, "fallback", ANALYTIC, sight, "", state.strictest())
         return state, outputs + more
 
-    def _asked(self, state: State, seen: Observation, binding: bool) -> Acted:
+    def _asked(self, state: State, sight: Sight, binding: bool) -> Acted:
         """The policy is asked even when it is not followed, for its breaker to see whether it has recovered."""
         if self._setup.trained is None or state.question is not None:
             return state, []
         request = f"{self._setup.config.name}-q{state.questions_made + 1:06d}"
-        features = tuple(seen.features.flatten().tolist())
-        question = Question(Asked(request, state.time, features), seen, binding)
+        features = tuple(self._market.observe(sight).features.flatten().tolist())
+        question = Question(Asked(request, state.time, features), sight, binding)
         state = replace(state, question=question, questions_made=state.questions_made + 1)
         return state, [Infer(state.time, request, features)]
 
     def _answered(self, state: State, event: Event, question: Question) -> Acted:
-        if not question.binding or state.option is None or state.trusted is None:
+        """An answer about an option that is gone is dropped: its going owes a decision of its own."""
+        request, sight = question.asked.request, question.sight
+        if not question.binding or state.option != sight.option:
             return state, []
-        request, seen = question.asked.request, question.observation
         if (fault := self._fault(state, event)) is None and isinstance(event, Inference) and event.action is not None:
-            return self._decided(state, "policy", event.action, seen, request, "")
-        return self._decided(replace(state, due=False), "fallback", ANALYTIC, seen, request, fault or "no answer")
+            return self._decided(state, "policy", event.action, sight, request, "")
+        return self._decided(replace(state, due=False), "fallback", ANALYTIC, sight, request, fault or "no answer")
 
     def _fault(self, state: State, event: Event) -> str | None:
         """Why the answer is not followed."""
@@ -88,13 +88,12 @@ class Decider:
         state: State,
         source: str,
         action: tuple[float, ...],
-        seen: Observation,
+        sight: Sight,
         request: str,
         reason: str,
     ) -> Acted:
-        option, lot = state.option, self._setup.config.venue.lot
-        assert option is not None
-        wish = self._market.wish(action, seen, option, state.ledger.position, lot)
+        seen, now = self._market.observe(sight), replace(sight, position=state.ledger.position)
+        wish = self._market.wish(action, seen, now, self._setup.config.venue.lot)
         features = codec.digest(tuple(seen.features.flatten().tolist()))
         made = self._record(state, source, action, wish, features, request, reason)
         return self._sent(state, made)
@@ -159,7 +158,7 @@ class Decider:
             position=state.ledger.position,
             buying=state.flying(1),
             selling=state.flying(-1),
-            book_delta=self._book_delta(state.option, quote, state.time),
+            book_delta=self._book_delta(state, quote),
             spot=Decimal(repr(quote.spot)),
             mark=Decimal(repr(quote.mark)),
             sent=state.sent,
@@ -167,10 +166,10 @@ class Decider:
         config = self._setup.config
         return ruled(config.limits, wanted, exposure, state.risk, config.venue.lot, state.time)
 
-    def _book_delta(self, option: OptionTraded | None, quote: QuoteEvent, now: int) -> Decimal:
-        if option is None:
+    def _book_delta(self, state: State, quote: QuoteEvent) -> Decimal:
+        if (option := state.option) is None:
             return Decimal(0)
-        return option.units * Decimal(repr(self._market.greeks(quote, option, now).delta))
+        return option.units * Decimal(repr(self._market.greeks(quote, state.memory, option, state.time).delta))
 
     def _limit(self, state: State, units: Decimal) -> Decimal:
         """The worst price that the collar allows, around the index."""

@@ -1,9 +1,12 @@
-"""The book to hedge, as events: an at-the-money call sold at its mark, settled at expiry, sold again if it rolls."""
+"""The book to hedge, as events: the task's call sold at its mark, settled at expiry, sold again if it rolls."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
+from typing import cast
 
+from envs.volatility.memory import Memory
 from serve.config import Desk as Settings
 from serve.events import Event, OptionSettled, OptionTraded, QuoteEvent
 from serve.market import Market
@@ -25,22 +28,23 @@ class Desk:
             elif isinstance(event, OptionSettled):
                 self._option = None
 
-    def saw(self, quote: QuoteEvent) -> tuple[Event, ...]:
-        """What the desk does at this quote."""
+    def saw(self, quote: QuoteEvent, memory: Memory) -> tuple[Event, ...]:
+        """What the desk does at this quote, with what is remembered of the bars before it."""
         if self._option is not None:
             return self._settled(self._option, quote) if quote.time >= self._option.expiry else ()
-        return (self._sell(quote),) if self._sold == 0 or self._settings.roll else ()
+        return (self._sell(quote, memory),) if self._sold == 0 or self._settings.roll else ()
 
-    def _sell(self, quote: QuoteEvent) -> OptionTraded:
+    def _sell(self, quote: QuoteEvent, memory: Memory) -> OptionTraded:
         """Expiry on the bar grid, the contract's life away."""
-        contract, bar = self._market.contract, self._market.bar
-        units = (Decimal(contract.notional) / Decimal(quote.spot)).quantize(_CENT_PARTS)
-        expiry = (quote.time // bar + contract.option_bars) * bar
+        market, bar = self._market, self._market.bar
+        units = Decimal(cast(float, market.claim.units)) * Decimal(market.contract.notional) / Decimal(quote.spot)
+        units = units.quantize(_CENT_PARTS)
+        expiry = (quote.time // bar + market.contract.bars) * bar
+        strike = quote.spot * cast(float, market.call.moneyness)
         self._sold += 1
-        bare = OptionTraded(quote.time, f"call-{self._sold}", quote.spot, expiry, -units, Decimal(0))
-        value = self._market.greeks(quote, bare, quote.time).value
-        premium = (units * Decimal(value)).quantize(_CENT_PARTS)
-        self._option = OptionTraded(quote.time, bare.option, bare.strike, expiry, -units, premium)
+        bare = OptionTraded(quote.time, f"call-{self._sold}", strike, expiry, units, Decimal(0))
+        value = market.greeks(quote, memory, bare, quote.time).value
+        self._option = replace(bare, premium=(-units * Decimal(value)).quantize(_CENT_PARTS))
         return self._option
 
     def _settled(self, option: OptionTraded, quote: QuoteEvent) -> tuple[Event, ...]:

@@ -53,7 +53,7 @@ def drive(runner: Runner, feed: Feed, desk: Desk, venue: Paper, clock: Clock, ti
         if quote is not None:
             venue.show(quote)
             funding = venue.accrue(quote.time) if quote.time == timers.bar else ()
-            _handled(runner, (*funding, quote, *desk.saw(quote)))
+            _handled(runner, (*funding, quote, *desk.saw(quote, runner.state.memory)))
         elif not feed.ended:
             _fire(runner, venue, clock, timers)
     _fire(runner, venue, clock, timers)
@@ -64,7 +64,7 @@ def _fire(runner: Runner, venue: Paper, clock: Clock, timers: Timers) -> None:
     clock.wait_until(timers.next)
     events = timers.fire(clock.now())
     if isinstance(events[0], BarClosed):
-        _handled(runner, venue.accrue(clock.now()))
+        _handled(runner, venue.bar_ended(clock.now()))
     _handled(runner, events)
 
 

@@ -85,10 +85,7 @@ class Engine:
 
     def profit(self, state: State) -> float | None:
         """Since the start, with hedge and option at their marks, quote currency; None before the first quote."""
-        if state.quote is None:
-            return None
-        units = float(state.option.units) if state.option is not None else 0.0
-        return float(state.ledger.worth(Decimal(repr(state.quote.mark)))) + units * self._greeks(state).value
+        return self._profit(state, self._greeks(state))
 
     def _applied(self, state: State, event: Event) -> State:
         """The facts of the event; one that cannot be true halts."""
@@ -144,11 +141,13 @@ class Engine:
 
     def _option_traded(self, state: State, event: OptionTraded) -> State:
         """This version hedges one short call within the contract's life; another book is an unhedged one."""
-        longest = self.setup.market.contract.option_bars
+        longest = self.setup.market.contract.bars
         if state.option is not None or event.units >= 0 or self.setup.market.bars_left(event, event.time) > longest:
             return facts.broken(state, f"{event.option}: only one short call of at most {longest} bars can be hedged")
+        mark = Decimal(0) if state.quote is None else Decimal(repr(state.quote.mark))
+        start = state.ledger.hedge_cash + state.ledger.position * mark
         ledger = state.ledger.option_cash(event.premium)
-        return replace(state, option=event, ledger=ledger, due=True)
+        return replace(state, option=event, ledger=ledger, account_start=start, due=True)
 
     def _closed(self, state: State, event: Event) -> Question | None:
         """The open question, if the event answers it or finds it overdue."""
@@ -168,7 +167,7 @@ class Engine:
             event=event,
             quote=state.quote,
             volatility=self.setup.market.volatility(state.memory) if warm else None,
-            profit=self.profit(state),
+            profit=self._profit(state, greeks),
             delta=units * greeks.delta + position,
             gamma=units * greeks.gamma,
             position=position,
@@ -177,10 +176,16 @@ class Engine:
             trained=self.setup.trained or Trained((), (), (), 0),
         )
 
+    def _profit(self, state: State, greeks: Greeks) -> float | None:
+        if state.quote is None:
+            return None
+        units = float(state.option.units) if state.option is not None else 0.0
+        return float(state.ledger.worth(Decimal(repr(state.quote.mark)))) + units * greeks.value
+
     def _greeks(self, state: State) -> Greeks:
         if state.option is None or state.quote is None:
             return Greeks(0.0, 0.0, 0.0)
-        return self.setup.market.greeks(state.quote, state.option, state.time)
+        return self.setup.market.greeks(state.quote, state.memory, state.option, state.time)
 
     def _believed(self, state: State, event: Event) -> State:
         if isinstance(event, QuoteEvent) and doubt(state, self.setup.breakers) is None:

@@ -19,8 +19,7 @@ class Started(Event):
     """A session begins or begins again; what it runs on is stored whole, as JSON texts."""
 
     config: str
-    calibration: str
-    contract: str
+    task: str
     trained: str  # what the model was trained on; empty where none is loaded
     model: str  # SHA-256 of the weights; empty where none is loaded
 
@@ -37,11 +36,15 @@ class History(Event):
 class QuoteEvent(Event):
     quoted_at: int  # the market's own time of the quote
     spot: float
+    low: float  # since the quote before
+    high: float
     mark: float
     half_spread: float
     depth: float
     funding_rate: float
     implied_volatility: float
+    congestion: float
+    deleveraged: float
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Protocol
 
 from envs import funding, marks
-from envs.calibration import Calibration
-from envs.contract import Contract
 from envs.history import load_bars
 from envs.types import BadInput
 from serve.clock import SECOND, Clock, parse
@@ -49,28 +47,23 @@ class Feed(Protocol):
 class QuoteModel:
     """Fills in what a record of prices lacks, by the same `marks` as the simulator, from the bars that it has seen."""
 
-    def __init__(self, calibration: Calibration, contract: Contract, closes: tuple[float, ...]) -> None:
-        self._calibration, self._market = calibration, Market(calibration, contract)
-        self._memory, self._close = self._market.remembered(closes), closes[-1]
-        self._funding = funding.funding_rate(one(calibration.funding.mean_premium))
+    def __init__(self, market: Market, closes: tuple[float, ...]) -> None:
+        self._market, self._memory, self._close = market, market.remembered(closes), closes[-1]
+        self._spot = closes[-1]  # of the quote before
+        self._funding = funding.funding_rate(one(market.calibration.funding.mean_premium))
 
     def closed(self, close: float) -> None:
         """A bar ended."""
         self._memory, self._close = self._market.advanced(self._memory, self._close, close), close
 
     def quote(self, time: int, spot: float) -> QuoteEvent:
-        price = one(spot)
-        made = marks.quote(self._calibration, self._market.filter, self._memory, price, price, self._funding)
-        return QuoteEvent(
-            time=time,
-            quoted_at=time,
-            spot=spot,
-            mark=spot,
-            half_spread=float(made.half_spread),
-            depth=float(made.depth),
-            funding_rate=float(made.funding_rate),
-            implied_volatility=float(made.implied_volatility),
+        """Its low and high: of the straight way from the quote before."""
+        low, high = one(min(spot, self._spot)), one(max(spot, self._spot))
+        market, price, self._spot = self._market, one(spot), spot
+        made = marks.quote(
+            market.calibration, market.filter, self._memory, price, low, high, mark=price, funding_rate=self._funding
         )
+        return QuoteEvent(time=time, quoted_at=time, **{name: float(value) for name, value in vars(made).items()})
 
 
 def walk(bar: Bar, length: int) -> tuple[tuple[int, float], ...]:

@@ -36,6 +36,11 @@ class Ledger:
         """After a premium or a settlement."""
         return replace(self, cash=self.cash + cash, options=self.options + cash)
 
+    @property
+    def hedge_cash(self) -> Decimal:
+        """Of the hedge alone: fills, fees and funding."""
+        return self.cash - self.options
+
     def worth(self, mark: Decimal) -> Decimal:
         """Cash and the hedge at `mark`; the option's own value is not in here."""
         return self.cash + self.position * mark

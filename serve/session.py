@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agents import card
-from envs.calibration import Calibration
-from envs.contract import Contract
+from envs.task import Task
 from serve import feed as feeds
 from serve.clock import SECOND, Clock, RealClock, VirtualClock
 from serve.codec import canonical
@@ -19,7 +18,7 @@ from serve.drive import Timers, drive
 from serve.events import Event, History, Started
 from serve.feed import Feed, QuoteModel
 from serve.journal import Journal
-from serve.market import DTYPE
+from serve.market import DTYPE, Market
 from serve.policy import NetworkPolicy
 from serve.runner import Core, Runner, replayed
 from serve.setup import opened, trained_text
@@ -33,16 +32,14 @@ DAY = 24 * 3_600 * SECOND
 class Basis:
     """What the card or the config says the session stands on."""
 
-    calibration: Calibration
-    contract: Contract
+    task: Task
     model: card.Model | None
 
     def started(self, config: ServeConfig, now: int) -> Started:
         return Started(
             time=now,
             config=canonical(config.model_dump(mode="json")).decode(),
-            calibration=canonical(self.calibration.model_dump(mode="json")).decode(),
-            contract=canonical(self.contract.model_dump(mode="json")).decode(),
+            task=canonical(self.task.model_dump(mode="json")).decode(),
             trained="" if self.model is None else _ranges(self.model.card),
             model="" if self.model is None else self.model.card.weights_sha256,
         )
@@ -62,13 +59,12 @@ class Source:
 
 
 def basis(config: ServeConfig) -> Basis:
-    """Raises BadInput for a model or calibration that cannot be loaded."""
+    """Raises BadInput for a model or task that cannot be loaded."""
     if config.model is not None:
         model = card.load(Path(config.model), DTYPE)
-        return Basis(model.card.calibration, model.card.contract, model)
-    assert config.calibration is not None, "validated by ServeConfig"
-    assert config.contract is not None, "validated by ServeConfig"
-    return Basis(Calibration.load(Path(config.calibration)), config.contract, None)
+        return Basis(model.card.task, model)
+    assert config.task is not None, "validated by ServeConfig"
+    return Basis(Task.load(config.task), None)
 
 
 def run(config: ServeConfig, journal: Journal, source: Source, told: Told = lambda event, outputs: None) -> Core:
@@ -81,7 +77,7 @@ def run(config: ServeConfig, journal: Journal, source: Source, told: Told = lamb
     clock, feed, history = _market(config, ground, source, core.state.time if core.state is not None else 0)
     started = ground.started(config, clock.now())
     setup = opened(started)
-    venue, desk = Paper(setup.market.contract, config.venue.lot), Desk(config.desk, setup.market)
+    venue, desk = Paper(setup.market.contract, config.venue), Desk(config.desk, setup.market)
     venue.remember(past)
     desk.remember(past)
     limit = config.clocks.inference_seconds
@@ -99,11 +95,12 @@ def run(config: ServeConfig, journal: Journal, source: Source, told: Told = lamb
 
 def _market(config: ServeConfig, ground: Basis, source: Source, resumed: int) -> tuple[Clock, Feed, History]:
     """The clock, the feed, and the closes that warm the filter up."""
-    bar = round(ground.contract.bar_hours * 3_600 * SECOND)
+    market = Market(ground.task)
+    bar = market.bar
     count = 0 if source.follow is not None else source.days * DAY // bar
     bars = feeds.read_bars(source.bars)
     closes, window = feeds.split(bars, source.first, count, config.clocks.warmup_bars, bar)
-    model = QuoteModel(ground.calibration, ground.contract, closes)
+    model = QuoteModel(market, closes)
     if source.follow is not None:
         clock: Clock = RealClock() if source.clock is None else source.clock
         followed = feeds.Follow(source.follow, model, clock, bar, source.stop_at)

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from envs.calibration import Calibration, validated
-from envs.contract import Contract
+from envs.calibration import validated
+from envs.task import Task
 from envs.types import BadInput
 from serve import codec
 from serve.breaker import Breaker, Trained
@@ -29,10 +29,9 @@ class Setup:
 
 
 def opened(started: Started) -> Setup:
-    """Raises BadInput where the event's texts are no valid settings, or the model's range is not of these features."""
+    """Raises BadInput where a text is no valid settings, the task cannot be served, or the ranges are of others."""
     config = validated(ServeConfig, _json(started.config), "config")
-    calibration = validated(Calibration, _json(started.calibration), "calibration")
-    market = Market(calibration, validated(Contract, _json(started.contract), "contract"))
+    market = Market(validated(Task, _json(started.task), "task"))
     return Setup(
         config=config,
         config_sha256=codec.digest(started.config),

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from envs.observation import Observation
 from envs.volatility.memory import Memory
 from serve.breaker import Asked, Recollection
 from serve.events import OptionTraded, QuoteEvent
 from serve.ledger import Ledger
+from serve.market import Sight
 from serve.orders import Order
 from serve.states import Monitor, RiskState
 
@@ -20,7 +20,7 @@ class Question:
     """A request to the policy that is open."""
 
     asked: Asked
-    observation: Observation
+    sight: Sight
     binding: bool  # the hedge waits for the answer; else it is only watched
 
 
@@ -34,6 +34,7 @@ class State:
     bar_time: int = 0
     option: OptionTraded | None = None
     ledger: Ledger = field(default_factory=Ledger)
+    account_start: Decimal = Decimal(0)  # worth of the hedge when the option was traded
     orders: Mapping[str, Order] = field(default_factory=dict)
     orders_made: int = 0
     sent: tuple[int, ...] = ()  # times of the orders that count against the rate
@@ -47,6 +48,11 @@ class State:
     def risk(self) -> RiskState:
         """The strictest monitor wins."""
         return max((monitor.level for monitor in self.monitors.values()), default=RiskState.ACTIVE)
+
+    @property
+    def account(self) -> Decimal:
+        """Cash of the hedge's margin account beyond its collateral, which is posted anew for every option."""
+        return self.ledger.hedge_cash - self.account_start
 
     @property
     def in_flight(self) -> tuple[Order, ...]:

@@ -17,13 +17,15 @@ BLOCK = 8192  # paths simulated at a time, so that memory stays flat
 
 @dataclass(frozen=True)
 class Outcome:
-    """What each of G agents made of each of N paths: (N, G), fractions of the option's notional."""
+    """What each of G agents made of each of N paths: (N, G), fractions of the book's notional."""
 
-    loss: Tensor  # at expiry, costs included; negative is a gain
-    fees: Tensor  # fee, spread and impact
+    loss: Tensor  # at the end, costs included; negative is a gain
+    fees: Tensor  # to venues, gas and liquidation fees among them
+    slippage: Tensor  # lost to spread and impact
     funding: Tensor
-    turnover: Tensor  # notional traded
-    trades: Tensor  # share of decisions that traded, the close at expiry among them
+    turnover: Tensor  # notional traded, over all instruments
+    trades: Tensor  # share of the instruments' decisions that traded, the close at the end among them
+    liquidated: Tensor  # share of the instruments that the venue closed
 
 
 def run(
@@ -37,18 +39,23 @@ def run(
     return Outcome(*(torch.cat([getattr(b, f.name) for b in blocks]) for f in fields(Outcome)))
 
 
+def joint(world: HedgingWorld, agents: Sequence[Agent]) -> Band:
+    """(P, G, K): each agent's band for the hedger at its place."""
+    bands = [agent.band(world.observation.of(j)) for j, agent in enumerate(agents)]
+    return Band(torch.cat([band.lower for band in bands], 1), torch.cat([band.upper for band in bands], 1))
+
+
 @torch.no_grad()
 def _carried(world: HedgingWorld, agents: Sequence[Agent]) -> Outcome:
     for _ in range(world.contract.decisions):
-        bands = [agent.band(world.observation.of(j)) for j, agent in enumerate(agents)]
-        lower = torch.cat([band.lower for band in bands], dim=-1)
-        upper = torch.cat([band.upper for band in bands], dim=-1)
-        world.advance(Band(lower, upper))
-    book, notional = world.episode.book, world.episode.notional[:, None]
+        world.advance(joint(world, agents))
+    book, notional = world.episode.book, world.contract.notional
     return Outcome(
         loss=world.episode.loss,
         fees=book.fees / notional,
+        slippage=book.slippage / notional,
         funding=book.funding / notional,
-        turnover=book.traded / notional,
-        trades=book.trades / (world.contract.decisions + 1),
+        turnover=book.traded.sum(-1) / notional,
+        trades=book.trades / ((world.contract.decisions + 1) * book.units.shape[-1]),
+        liquidated=book.liquidated.to(book.fees.dtype).mean(-1),
     )

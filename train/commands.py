@@ -15,9 +15,9 @@ from rich.table import Table
 
 from agents import card as cards
 from agents.card import Model
-from envs import simulated
 from envs.calibration import Calibration, read_toml, validated
 from envs.history import load_bars, load_funding
+from envs.task import Task
 from envs.types import BadInput
 from train import evaluate as judging
 from train import history, pipeline, report
@@ -30,8 +30,9 @@ console = Console(stderr=True)
 
 def train(
     out: Annotated[Path, typer.Argument(help="Folder for the model: weights and card.")],
+    task: Annotated[str | None, typer.Option(help="A file of envs/tasks/ by name, or a TOML of yours.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="TOML of settings; what it leaves out has defaults.")] = None,
-    calibration: Annotated[Path, typer.Option(help="TOML of a calibrated market.")] = simulated.SHIPPED_CALIBRATION,
+    calibration: Annotated[list[Path] | None, typer.Option(help="Calibrated market, once per asset.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="One seed gives one policy.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Decisions to learn from, instead of the recipe's.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: PyTorch's choice.")] = None,
@@ -39,16 +40,13 @@ def train(
 ) -> None:
     """Tune the classical hedges, then learn a policy on the simulated market.
 
-    Example: rehedge train runs/mine --steps 20000000 --seed 1
+    Options given here replace the recipe's. Example: rehedge train runs/mine --task short_straddle --seed 1
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    settings = validated(Recipe, read_toml(recipe), str(recipe)) if recipe else Recipe()
-    if steps is not None:
-        settings = settings.model_copy(update={"learning": settings.learning.model_copy(update={"steps": steps})})
-    market, where = Calibration.load(calibration), chosen(device)
+    settings, where = _recipe(recipe, task, calibration or [], steps), chosen(device)
     with bars(console) as progress:
-        model = pipeline.trained(out, market, settings, seed, where, progress)
+        model = pipeline.trained(out, settings, seed, where, progress)
     console.print(f"{model.folder}: trained on {model.card.training.steps:,} decisions; next: rehedge evaluate {out}")
 
 
@@ -63,8 +61,8 @@ def evaluate(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: PyTorch's choice.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a model against every classical hedge, on fresh simulated paths and on history after its calibration
-    window.
+    """Judge a model against every classical hedge, on fresh simulated paths and, for a book on one calibrated asset, on
+    history after its calibration window.
 
     Example: rehedge evaluate models/short_call --json
     """
@@ -77,7 +75,9 @@ def evaluate(
         judgements = judged(loaded, paths, seed, (data, funding), progress)
     if html is not None:
         report.write(html, loaded, judgements)
-    verdict = {**judgements[0].json(), "history": judgements[1].json()}
+    verdict = judgements[0].json()
+    if len(judgements) > 1:
+        verdict["history"] = judgements[1].json()
     if record:
         cards.record(model, verdict)
     if as_json:
@@ -110,16 +110,20 @@ def models(
 
 
 def judged(model: Model, paths: int, seed: int, record: tuple[str, str], progress: Progress) -> list[Judgement]:
-    """On simulated paths, then on the history after the calibration window; `record` names its bars and funding."""
-    data, funding = record
+    """On simulated paths, then on the history after the calibration window; `record` names its bars and funding.
+
+    Books on several assets, and on markets that were calibrated on nothing, are judged on simulated paths alone.
+    """
     task = progress.add_task("simulated paths", total=paths, note="")
-    first = judging.on_simulated(model, paths, seed, lambda done: progress.advance(task, done))
-    task = progress.add_task("later history", total=None, note=data)
-    bars = load_bars(data)
-    later = history.after(model.card.calibration, bars, load_funding(funding))
-    second = judging.on_history(model, later, seed)
-    progress.update(task, total=1, completed=1)
-    return [first, second]
+    found = [judging.on_simulated(model, paths, seed, lambda done: progress.advance(task, done))]
+    calibrations = history.calibrated(model.card.task)
+    if len(calibrations) == 1:
+        data, funding = record
+        task = progress.add_task("later history", total=None, note=data)
+        later = history.after(calibrations[0], load_bars(data), load_funding(funding))
+        found.append(judging.on_history(model, later, seed))
+        progress.update(task, total=1, completed=1)
+    return found
 
 
 def show(judgement: Judgement, console: Console) -> None:
@@ -127,6 +131,8 @@ def show(judgement: Judgement, console: Console) -> None:
     table = Table(title=f"Loss, % of notional: {judgement.where}", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     columns = {"measure": "measure", "mean": "mean", "std": "std", "y": "Y", "cvar95": "ES95", "cvar99": "ES99"}
     columns |= {"cost": "cost", "funding": "funding"}
+    if any(row["liquidated"] > 0 for row in judgement.rows.values()):
+        columns["liquidated"] = "liq."
     table.add_column("agent", no_wrap=True)
     for head in (*columns.values(), "turn."):
         table.add_column(f" {head}", justify="right", no_wrap=True)
@@ -153,9 +159,21 @@ def chosen(device: str) -> torch.device:
     return torch.device(device)
 
 
+def _recipe(path: Path | None, task: str | None, calibrations: list[Path], steps: int | None) -> Recipe:
+    """The recipe in the file at `path`, or the default one, with what else is given in its place."""
+    found = validated(Recipe, read_toml(path), str(path)) if path else Recipe()
+    if task is not None:
+        found = found.model_copy(update={"task": Task.load(task)})
+    if calibrations:
+        markets = [Calibration.load(each) for each in calibrations]
+        found = found.model_copy(update={"task": pipeline.on_markets(found.task, markets)})
+    if steps is not None:
+        found = found.model_copy(update={"learning": found.learning.model_copy(update={"steps": steps})})
+    return found
+
+
 def _card_row(model: Model) -> tuple[str, ...]:
     card = model.card
-    objective = f"{card.objective.weight:g} ES{100 * card.objective.level:g} + {1 - card.objective.weight:g} mean"
-    until = card.calibration.source.last[:10]
+    until = ", ".join(each.source.last[:10] for each in history.calibrated(card.task)) or "none"
     steps = f"{card.training.steps:,}"
-    return (str(model.folder), card.book, until, objective, steps, card.weights_sha256[:12])
+    return (str(model.folder), card.task.about, until, card.task.objective.words, steps, card.weights_sha256[:12])

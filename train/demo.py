@@ -16,6 +16,7 @@ from rich.console import Console
 from agents import card as cards
 from agents.card import Model
 from envs.history import load_bars, load_funding
+from envs.task import Task
 from train import calibrate, pipeline, report
 from train import evaluate as judging
 from train.commands import bars, judged, show
@@ -28,6 +29,7 @@ SHIPPED = Path("models/short_call")
 CONFIG = Path("configs/paper.toml")
 CRASH = ("2020-03-08", 9)  # first day and days of the paper session
 PATHS = 100_000
+TASK = "short_call"
 TUNING_PATHS = 8_192
 SEED = 2026
 console = Console()
@@ -65,11 +67,10 @@ def _trained(out: Path, steps: int) -> Model:
     calibration.save(market)
     console.print(calibrate.table(diagnostics, market))
     _heading("Learning: the classical hedges are tuned first, PPO starts at the best of them")
-    recipe = Recipe(learning=Settings(steps=steps), tuning_paths=TUNING_PATHS)
+    task = pipeline.on_markets(Task.load(TASK), [calibration])
+    recipe = Recipe(task=task, learning=Settings(steps=steps), tuning_paths=TUNING_PATHS)
     with bars(console) as progress:
-        return pipeline.trained(
-            out / "short_call", calibration, recipe, seed=0, device=torch.device("cpu"), progress=progress
-        )
+        return pipeline.trained(out / TASK, recipe, seed=0, device=torch.device("cpu"), progress=progress)
 
 
 def _honest(judgement: Judgement, paths: int) -> None:

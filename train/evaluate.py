@@ -13,10 +13,11 @@ from torch import Tensor
 from agents.base import Agent
 from agents.card import Card, Model
 from agents.delta import Delta
+from agents.delta_gamma import DeltaGamma
 from agents.learned import Learned, Untrained
 from agents.no_hedge import NoHedge
-from envs import simulated
-from envs.objective import MeanShortfall, expected_shortfall
+from envs.objective import Objective, expected_shortfall
+from envs.objectives.mean_shortfall import MeanShortfall
 from envs.seeding import generators
 from train import cohort, history, statistics, tune
 from train.cohort import Outcome
@@ -65,20 +66,19 @@ class Judgement:
 
 
 def roster(model: Model) -> list[Agent]:
-    """Every agent that a model is judged against, the tuned bands under the names of their fields' classes.
-
-    PPO last.
-    """
-    tuned: list[Agent] = [make(getattr(model.card.opponents, field)) for field, (make, _) in tune.TUNABLE.items()]
-    return [NoHedge(), Delta(), *tuned, Untrained(), Learned(model.network)]
+    """Every agent that a model is judged against, the tuned hedges among them; PPO last."""
+    tuned = model.card.opponents.tuned
+    options = not all(hedge.instrument.linear for hedge in model.card.task.contract.hedges)
+    greeks: list[Agent] = [DeltaGamma()] if options else []
+    classical = [tune.made(name, tuned) for name in tuned]
+    return [NoHedge(), Delta(), *greeks, *classical, Untrained(), Learned(model.network)]
 
 
 def on_simulated(model: Model, paths: int, seed: int, progress: Progress = lambda paths: None) -> Judgement:
     """On `paths` fresh paths of the market that the model was trained for."""
     agents, card = roster(model), model.card
     market, resampling = generators(seed, 2)
-    worlds = simulated.cohort(card.calibration, card.contract, card.objective, paths, len(agents), market, cohort.BLOCK)
-    outcome = cohort.run(worlds, agents, progress)
+    outcome = cohort.run(card.task.cohort(paths, len(agents), market, cohort.BLOCK), agents, progress)
     where = f"{paths:,} simulated paths, seed {seed}"
     return _judged(where, card, agents, outcome, Resampled(outcome.loss, resampling))
 
@@ -87,7 +87,7 @@ def on_history(model: Model, record: history.Record, seed: int) -> Judgement:
     """On every window of `record`, all after the calibration window; whole calendar quarters are resampled."""
     agents, card = roster(model), model.card
     (resampling,) = generators(seed, 1)
-    world, quarters = history.world(model.observer, card.objective, record, len(agents))
+    world, quarters = history.world(model.observer, card.task.objective, record, len(agents))
     outcome = cohort.run(iter([world]), agents)
     where = f"{record.name}, {record.first:%Y-%m-%d} to {record.last:%Y-%m-%d}, a window starting each day"
     return _judged(where, card, agents, outcome, Resampled(outcome.loss, resampling, quarters))
@@ -95,16 +95,10 @@ def on_history(model: Model, record: history.Record, seed: int) -> Judgement:
 
 def _judged(where: str, card: Card, agents: Sequence[Agent], outcome: Outcome, resampled: Resampled) -> Judgement:
     names = tuple(agent.name for agent in agents)
-    losses, objective = resampled.losses, card.objective
-    means, deviations, shortfalls = resampled.replicates(objective.level)
-    replicates = {
-        "measure": (1 - objective.weight) * means + objective.weight * shortfalls,
-        "es95": shortfalls if objective.level == 0.95 else resampled.replicates(0.95)[2],
-        "y": means + statistics.Y_WEIGHT * deviations,
-    }
+    losses, objective = resampled.losses, card.task.objective
+    means, replicates = _replicates(resampled, objective)
     observed = _observed(losses, objective)
-    best = tune.TUNABLE[card.opponents.best][0](1.0).name
-    others = {"vs_delta": Delta.name, "vs_best_band": best, "vs_action0": Untrained.name}
+    others = {"vs_delta": Delta.name, "vs_best_band": card.opponents.best, "vs_action0": Untrained.name}
     versus = {
         key: {m: _difference(observed[m], replicates[m], names.index(other)) for m in MEASURES}
         for key, other in others.items()
@@ -120,7 +114,17 @@ def _judged(where: str, card: Card, agents: Sequence[Agent], outcome: Outcome, r
     )
 
 
-def _observed(losses: Tensor, objective: MeanShortfall) -> dict[str, Tensor]:
+def _replicates(resampled: Resampled, objective: Objective) -> tuple[Tensor, dict[str, Tensor]]:
+    """(R, G) of the mean and of each measure; a blend of mean and ES95 has a fast way of its own."""
+    means, deviations, shortfalls = resampled.replicates(0.95)
+    if isinstance(objective, MeanShortfall) and objective.level == 0.95:
+        measure = (1 - objective.weight) * means + objective.weight * shortfalls
+    else:
+        measure = resampled.of(objective.value)
+    return means, {"measure": measure, "es95": shortfalls, "y": means + statistics.Y_WEIGHT * deviations}
+
+
+def _observed(losses: Tensor, objective: Objective) -> dict[str, Tensor]:
     """(G,) of each measure."""
     return {
         "measure": objective.value(losses.T),
@@ -135,13 +139,14 @@ def _difference(observed: Tensor, replicates: Tensor, other: int) -> Interval:
 
 
 def _row(outcome: Outcome, measure: Tensor, agent: int) -> dict[str, float]:
+    names = {"turnover": "turnover", "fees": "fees", "slippage": "slippage", "funding": "funding", "trades": "traded"}
+    names |= {"liquidated": "liquidated"}
+    means = {name: float(getattr(outcome, field)[:, agent].double().mean()) for field, name in names.items()}
     return {
         "measure": float(measure[agent]),
         **statistics.summary(outcome.loss[:, agent].double()),
-        "turnover": float(outcome.turnover[:, agent].double().mean()),
-        "cost": float(outcome.fees[:, agent].double().mean()),
-        "funding": float(outcome.funding[:, agent].double().mean()),
-        "traded": float(outcome.trades[:, agent].double().mean()),
+        **means,
+        "cost": means["fees"] + means["slippage"],
     }
 
 

@@ -6,7 +6,7 @@ Its progress validated on paths of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,14 +20,13 @@ from agents.network import ActorNetwork
 from agents.policy import BandActorCritic
 from agents.ppo import TensorPPO
 from agents.vec_env import TensorVecEnv
-from envs import simulated
-from envs.calibration import Calibration, Positive, Section
-from envs.contract import Contract
-from envs.decision import Band
-from envs.hedging import HedgingWorld, Outlook
-from envs.objective import MeanShortfall
+from envs.calibration import Positive, Section
+from envs.hedging import HedgingWorld
+from envs.objective import Objective
+from envs.rewards import Outlook
 from envs.seeding import generators
-from train import pathwise
+from envs.task import Task
+from train import cohort, pathwise
 
 MEMORY = 40_000  # finished episodes that make the outlook
 
@@ -73,25 +72,24 @@ class Learnt:
 
 
 def learn(
-    calibration: Calibration,
-    contract: Contract,
-    objective: MeanShortfall,
+    task: Task,
     settings: Settings,
     seed: int,
     device: torch.device,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Learnt:
-    """The policy of the best validation. One seed gives one policy on one device."""
+    """The policy of the best validation. One seed gives one policy on one device.
+
+    Rewards that do not telescope are learned from as they are.
+    """
     started = time.perf_counter()
     market, validation, warming, torch_seed = generators(seed, 4, device)
     torch.manual_seed(torch_seed.initial_seed())
-    world = simulated.world(calibration, contract, objective, settings.paths, settings.hedgers, market, controlled=True)
-    validator = Validator(
-        simulated.world(calibration, contract, objective, settings.validation_paths, 2, validation, controlled=True)
-    )
+    world = task.world(settings.paths, settings.hedgers, market, controlled=task.objective.telescopes)
+    validator = Validator(task.world(settings.validation_paths, 2, validation, controlled=True))
     model = _ppo(world, settings)
     if settings.warm_up:
-        _warmed(model, calibration, contract, objective, settings, warming, report)
+        _warmed(model, task, settings, warming, report)
     callback = Learning(world, validator, settings, report)
     model.learn(settings.steps, callback=callback)
     seconds = time.perf_counter() - started
@@ -109,36 +107,33 @@ class Validator:
         self.world = world
         self.start = world.market.initial(world.paths)
         self.noise = world.generator.get_state()
-        action0 = Untrained()
-        self._carried(action0, action0)
+        self._carried([Untrained(), Untrained()])
         world.outlook = outlook(world.objective, world.episode.loss[:, 0])
 
     def improvement(self, network: ActorNetwork) -> float:
         """Measure of the policy less that of action 0, per notional, at action 0's dual; negative is better."""
-        earned = self._carried(Untrained(), Learned(network.to(self.world.device)))
+        earned = self._carried([Untrained(), Learned(network.to(self.world.device))])
         return float(earned[:, 0].mean() - earned[:, 1].mean()) * self.world.scale
 
     @torch.no_grad()
-    def _carried(self, one: Agent, other: Agent) -> Tensor:
+    def _carried(self, agents: Sequence[Agent]) -> Tensor:
         """Rewards (P, 2) that add up over whole episodes."""
         world = self.world
         world.generator.set_state(self.noise)
         world.begin(*self.start)
         earned = torch.zeros_like(world.episode.loss)
         for _ in range(world.contract.decisions):
-            bands = [agent.band(world.observation.of(j)) for j, agent in enumerate((one, other))]
-            lower, upper = (torch.cat([getattr(band, edge) for band in bands], -1) for edge in ("lower", "upper"))
-            earned += world.advance(Band(lower, upper))[0]
+            earned += world.advance(cohort.joint(world, agents))[0]
         return earned
 
 
-def outlook(objective: MeanShortfall, losses: Tensor) -> Outlook:
+def outlook(objective: Objective, losses: Tensor) -> Outlook:
     """What final `losses` (N,) say."""
     return Outlook(objective.dual(losses), float(losses.mean()), float(losses.std()))
 
 
 class Learning(BaseCallback):
-    """Between rollouts: the dual to the quantile of late losses, the features' range, validation, progress."""
+    """Between rollouts: the dual to that of late losses, the features' range, validation, progress."""
 
     def __init__(
         self, world: HedgingWorld, validator: Validator, settings: Settings, report: Callable[[Progress], None]
@@ -198,17 +193,10 @@ class Learning(BaseCallback):
 
 
 def _warmed(
-    model: TensorPPO,
-    calibration: Calibration,
-    contract: Contract,
-    objective: MeanShortfall,
-    settings: Settings,
-    generator: torch.Generator,
-    report: Callable[[Progress], None],
+    model: TensorPPO, task: Task, settings: Settings, generator: torch.Generator, report: Callable[[Progress], None]
 ) -> None:
-    """The actor after pathwise gradients; whole lots have none, so any size trades while they last."""
-    anysize = contract.model_copy(update={"lot_fraction": 0.0})
-    world = simulated.world(calibration, anysize, objective, settings.warm_up_paths, 1, generator)
+    """The actor after pathwise gradients."""
+    world = pathwise.divisible(task).world(settings.warm_up_paths, 1, generator)
     policy = model.policy
     assert isinstance(policy, BandActorCritic)
     network = policy.actor_network().to(world.device)

@@ -1,14 +1,16 @@
 """Maximum likelihood of the regime-switching GARCH-t of Haas, Mittnik and Paolella (2004).
 
-Exact, and with no Python loop over bars: a recursion is a linear filter once its capped news is known, and the
-likelihood is a product of matrices, which a tree of pairwise products takes in log₂(bars) vectorised levels.
+The regimes are pairs: calm or turbulent, which last days, in an era of low or of high volatility, which last months
+and give returns their long memory. The two chains are independent, and an era multiplies ω alone.
+
+Exact, and fast: a recursion is a linear filter once its capped news is known, and the likelihood is a product of
+matrices, taken in √bars steps over √bars stretches at once.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import reduce
 
 import numpy as np
 import torch
@@ -25,10 +27,11 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 MAX_RADIUS = 0.9995  # hourly: a half-life of variance of at most eight weeks
-SCREENING, MAX_STEPS = 15, 300
-STARTS = (  # ω₁/ω₀, α₀, α₁, β₀, β₁, stay₀, stay₁, degrees of freedom
-    (10.0, 0.05, 0.08, 0.90, 0.85, 0.98, 0.95, 4.0),
-    (30.0, 0.03, 0.15, 0.80, 0.80, 0.90, 0.80, 4.0),
+SCREENING, MAX_STEPS = 12, 80
+RESCALED = 16  # bars between rescalings of the products
+STARTS = (  # ω₁/ω₀, era's ω; α₀, α₁; β₀, β₁; stay₀, stay₁, stay in the low era, in the high; degrees of freedom
+    (4.0, 3.0, 0.01, 0.06, 0.98, 0.93, 0.977, 0.97, 0.9993, 0.999, 4.0),
+    (60.0, 3.0, 0.02, 0.08, 0.95, 0.90, 0.90, 0.80, 0.9993, 0.999, 4.0),
 )
 
 
@@ -42,19 +45,29 @@ class Sample:
     counted: Mask  # (n,) False: the bar's density counts as 1 (missing, or a cascade)
     dt: float
     truncation: float
-    feed: float  # variance per year that cascades add to the news
+    gain: float  # mean news over that of ordinary bars: cascades add to it, cut at the truncation
     target: float  # variance per year that ordinary shocks must have in the long run
 
     @classmethod
-    def of(cls, returns: Array, usable: Mask, cascades: Mask, dt: float, truncation: float, feed: float) -> Sample:
-        """From log `returns` (n,), those `usable`, those that are `cascades`, and the `feed` per year of the latter.
+    def of(
+        cls,
+        returns: Array,
+        usable: Mask,
+        cascades: Mask,
+        dt: float,
+        truncation: float,
+        variance: Array | None = None,
+    ) -> Sample:
+        """From log `returns` (n,), those `usable` and those that are `cascades`.
 
-        The target is what `feed` leaves of the sample's variance.
+        `variance` (n,), per year, is a first idea of each bar's, by which the news is cut to measure the gain; without
+        it, the mean of ordinary bars.
         """
         clean = np.where(usable, returns, 0.0)
-        news = clean**2 / dt
-        target = float(news[usable].mean()) - feed
-        return cls(news, clean < 0, usable, usable & ~cascades, dt, truncation, feed, target)
+        news, counted = clean**2 / dt, usable & ~cascades
+        ordinary = float(news[counted].mean())
+        cut = np.minimum(news[usable], truncation**2 * (ordinary if variance is None else variance[usable]))
+        return cls(news, clean < 0, usable, counted, dt, truncation, max(float(cut.mean()) / ordinary, 1.0), ordinary)
 
 
 @dataclass(frozen=True)
@@ -97,13 +110,31 @@ def log_densities(sample: Sample, regimes: Regimes, variance: Array) -> Array:
 def hamilton_log_likelihood(log_density: Array, transition: Array, first: Array) -> float:
     """Log of first·D₁·T·D₂·T·…·Dₙ·1, D the diagonal of exp(`log_density`) (K, n): Hamilton's likelihood.
 
-    `first` (K,) are the regime probabilities of the first bar, `transition` (K, K) is [from][to]. Rescaled at each
-    level of the tree, so it neither under- nor overflows.
+    `first` (K,) are the regime probabilities of the first bar, `transition` (K, K) is [from][to]. Stretches of bars are
+    multiplied side by side, and rescaled on the way, so it neither under- nor overflows. Bars that fill up the last
+    stretch have density 1, which T·1 = 1 makes harmless.
     """
+    regimes, bars = log_density.shape
+    length = math.isqrt(bars - 1) + 1
+    count = -(-bars // length)
     peaks = log_density.max(axis=0)
-    density = np.exp(log_density - peaks)
-    product, scale = _product(transition[:, :, None] * density[None, :, 1:])
-    return float(peaks.sum() + scale + np.log((first * density[:, 0] @ product).sum()))
+    density = np.ones((regimes, count * length))
+    density[:, :bars] = np.exp(log_density - peaks)
+    steps = np.ascontiguousarray(density.reshape(regimes, count, length).transpose(2, 1, 0))[:, :, None, :]
+    product, scale = np.tile(np.eye(regimes), (count, 1, 1)), np.zeros(count)
+    for bar, step in enumerate(steps):
+        product = (product * step).reshape(-1, regimes) @ transition
+        product = product.reshape(count, regimes, regimes)
+        if bar % RESCALED == 0:
+            largest = product.max(axis=(1, 2), keepdims=True)
+            product /= largest
+            scale += np.log(largest[:, 0, 0])
+    total = float(peaks.sum() + scale.sum())
+    for stretch in product:
+        first = first @ stretch
+        total += math.log(first.sum())
+        first = first / first.sum()
+    return total
 
 
 def log_likelihood(sample: Sample, regimes: Regimes) -> float:
@@ -130,11 +161,10 @@ def predicted_variance(sample: Sample, regimes: Regimes) -> Array:
 
 
 def fit(sample: Sample) -> Fit:
-    """The two-regime model of greatest likelihood, without leverage, whose stationary variance is the sample's.
+    """The model of greatest likelihood, without leverage, whose stationary variance is the sample's.
 
-    ω's scale is set by that variance (targeting, with what cascades feed into the recursion counted), so ω₁/ω₀ alone
-    is free; the spectral radius stays below MAX_RADIUS. From the best of STARTS after SCREENING steps; regime 0 is
-    the calmer.
+    ω's scale is set by that variance (targeting, with what cascades feed into the recursion counted), so ratios of ω
+    alone are free; the spectral radius stays below MAX_RADIUS. From the best of STARTS after SCREENING steps.
     """
     screened = [_climb(sample, _point(np.array(start)), SCREENING) for start in STARTS]
     return _climb(sample, max(screened, key=lambda found: found.log_likelihood).point, MAX_STEPS)
@@ -173,43 +203,34 @@ def _linear(inputs: Array, beta: float, start: float) -> Array:
     return path
 
 
-def _product(matrices: Array) -> tuple[Array, float]:
-    """The ordered product of `matrices` (K, K, n) up to a factor, and the log of that factor."""
-    scale = 0.0
-    while (count := matrices.shape[2]) > 1:
-        pairs = count // 2 * 2
-        left, right = matrices[:, :, 0:pairs:2], matrices[:, :, 1:pairs:2]
-        joined = reduce(np.add, (left[:, j, None] * right[None, j] for j in range(len(left))))
-        peaks = joined.max(axis=(0, 1))
-        scale += float(np.log(peaks).sum())
-        matrices = np.concatenate([joined / peaks, matrices[:, :, pairs:]], axis=2)
-    return (matrices[:, :, 0] if count else np.eye(len(matrices))), scale
-
-
 def _point(values: Array) -> Array:
-    """The unbounded coordinates of (ω₁/ω₀, α₀, α₁, β₀, β₁, stay₀, stay₁, degrees of freedom)."""
-    return np.concatenate([np.log(values[:3]), logit(values[3:7]), np.log(values[7:] - 2)])
+    """The unbounded coordinates of a row of STARTS."""
+    return np.concatenate([np.log(values[:4]), logit(values[4:10]), np.log(values[10:] - 2)])
 
 
 def _regimes(point: Array, sample: Sample) -> Regimes | None:
-    """The model at `point`, its ω scaled to the sample's variance; None where no ω reaches it."""
-    stay, slope = expit(point[5:7]), torch.from_numpy(np.exp(point[1:3]))
-    share = min(max(float(point[8]), 0.0), 2.0) if len(point) > 8 else 0.0
+    """The model at `point`, its ω scaled to the sample's variance; None where it is not stationary."""
+    share = min(max(float(point[11]), 0.0), 2.0) if len(point) > 11 else 0.0
+    pace, era = (np.array([[a, 1 - a], [1 - b, b]]) for a, b in expit(point[6:10]).reshape(2, 2))
+    slope = torch.from_numpy(np.tile(np.exp(point[2:4]), 2))
     unscaled = RegimeTensors(
-        transition=torch.from_numpy(np.array([[stay[0], 1 - stay[0]], [1 - stay[1], stay[1]]])),
-        omega=torch.from_numpy(np.exp(np.array([0.0, point[0]]))),
+        transition=torch.from_numpy(np.kron(era, pace)),
+        omega=torch.from_numpy(np.exp(np.add.outer([0.0, point[1]], [0.0, point[0]])).ravel()),
         alpha=slope * (1 - share / 2),
         leverage=slope * share,
-        beta=torch.from_numpy(expit(point[3:5])),
-        degrees_of_freedom=2 + math.exp(point[7]),
+        beta=torch.from_numpy(np.tile(expit(point[4:6]), 2)),
+        degrees_of_freedom=2 + math.exp(point[10]),
         truncation=sample.truncation,
         ceiling=math.inf,
     )
-    if spectral_radius(unscaled) >= MAX_RADIUS:
+    if spectral_radius(news := fed(unscaled, sample.gain)) >= MAX_RADIUS:
         return None
-    fed = stationary_variance(replace(unscaled, omega=(unscaled.alpha + unscaled.leverage) * sample.feed))
-    scale = (sample.target - fed) / stationary_variance(unscaled)
-    return _plain(replace(unscaled, omega=unscaled.omega * scale)) if scale > 0 else None
+    return _plain(replace(unscaled, omega=unscaled.omega * (sample.target / stationary_variance(news))))
+
+
+def fed(tensors: RegimeTensors, gain: float) -> RegimeTensors:
+    """With slopes that count the news of cascades in."""
+    return replace(tensors, alpha=gain * tensors.alpha, leverage=gain * tensors.leverage)
 
 
 def _plain(tensors: RegimeTensors) -> Regimes:
@@ -242,9 +263,11 @@ def _climb(sample: Sample, start: Array, steps: int) -> Fit:
 
 
 def _ordered(regimes: Regimes) -> Regimes:
-    """The same model with the regime of lower mean variance first."""
+    """The same model with the low era first, and in each era the calm regime."""
     tensors = RegimeTensors.of(regimes)
-    calm_first = (joint_variance(tensors).diagonal() / stationary(tensors.transition)).argsort()
+    inside = (joint_variance(tensors).diagonal() / stationary(tensors.transition)).reshape(2, 2)
+    eras, paces = inside.sum(1).argsort(), inside.sum(0).argsort()
+    order = (2 * eras[:, None] + paces).flatten()
     names = ("omega", "alpha", "leverage", "beta")
-    swapped = {name: getattr(tensors, name)[calm_first] for name in names}
-    return _plain(replace(tensors, transition=tensors.transition[calm_first][:, calm_first], **swapped))
+    swapped = {name: getattr(tensors, name)[order] for name in names}
+    return _plain(replace(tensors, transition=tensors.transition[order][:, order], **swapped))

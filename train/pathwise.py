@@ -14,9 +14,16 @@ from torch import Tensor
 from agents.network import ActorNetwork
 from envs import decision
 from envs.hedging import HedgingWorld
+from envs.task import Task
 
 MAX_NORM = 1.0  # of the gradient
-DUAL_STEP = 0.1  # of the way to each batch's own quantile
+DUAL_STEP = 0.1  # of the way to each batch's own dual
+
+
+def divisible(task: Task) -> Task:
+    """The task with hedges of any size: whole lots have no gradient."""
+    hedges = tuple(hedge.model_copy(update={"lot_fraction": 0.0}) for hedge in task.contract.hedges)
+    return task.model_copy(update={"contract": task.contract.model_copy(update={"hedges": hedges})})
 
 
 def warmed(
@@ -28,12 +35,12 @@ def warmed(
 ) -> ActorNetwork:
     """`network` after Adam steps on the world's objective, each over fresh episodes on all of its paths."""
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    state, memory = world.market.initial(world.paths)
+    state, memories = world.market.initial(world.paths)
     dual: Tensor | None = None
     for iteration in range(iterations):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * (1 - iteration / iterations)
-        world.begin(state, memory)
+        world.begin(state, memories)
         losses = _episode(world, network)
         seen = world.objective.dual(losses.detach())
         dual = seen if dual is None else torch.lerp(dual, seen, DUAL_STEP)
@@ -41,7 +48,7 @@ def warmed(
         world.objective.transform(losses, dual).mean().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
         optimizer.step()
-        state, memory = world.state, world.episode.memory
+        state, memories = world.state, world.episode.memories
         report(iteration + 1)
     return network
 

@@ -1,95 +1,94 @@
-"""From a calibrated market to a model folder: tune the opponents, learn, write the card."""
+"""From a task to a model folder: tune the opponents, learn, write the card."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from rich.progress import Progress
 
 from agents import card as cards
 from agents.card import Model, Opponents
-from envs import simulated
-from envs.calibration import Calibration, Section
-from envs.contract import Contract
-from envs.objective import MeanShortfall
+from envs.calibration import Calibration, Section, validated
 from envs.seeding import generators
-from train import learn, tune
+from envs.task import Task
+from envs.types import BadInput
+from train import learn, limits, tune
 from train.learn import Learnt, Settings
-
-LIMITS = (
-    "One short 30-day European call at a time, hedged with one linear perpetual; nothing else was trained or judged.",
-    "No history of implied volatility was at hand: the marks are the filtered forecast times a constant premium. "
-    "A recorded 30-day implied-volatility index would replace them.",
-    "No margin call or liquidation of the hedger is modelled; orders fill at once at the modelled spread and impact.",
-    "Trained on the simulated market alone: read what the evaluation says of later history before any use.",
-    "Valid inside the trained range of each feature; outside it the live hedger falls back to the analytic band.",
-)
 
 
 class Recipe(Section):
     """Everything that a training run may set."""
 
-    name: str = "short_call"
-    contract: Contract = Contract()
-    objective: MeanShortfall = MeanShortfall()
+    name: str | None = Field(default=None, min_length=1)  # of the policy; None: the task's id
+    task: Task = Field(default="short_call", validate_default=True)
     learning: Settings = Settings()
     tuning_paths: int = Field(default=32768, gt=0)
 
+    @field_validator("task", mode="before")
+    @classmethod
+    def _named(cls, raw: Any) -> Any:
+        """A task by the name of its file in `envs/tasks/`, by its path, or spelled out."""
+        return Task.load(raw) if isinstance(raw, str) else raw
 
-def trained(
-    out: Path, calibration: Calibration, recipe: Recipe, seed: int, device: torch.device, progress: Progress
-) -> Model:
-    """Tune, learn, save in `out`; the tuned Zakamouline risk aversion becomes the policy's unit."""
+
+def on_markets(task: Task, calibrations: Sequence[Calibration]) -> Task:
+    """The task on other calibrated markets, one per asset. Raises BadInput where its market takes another number."""
+    settings = task.market.settings
+    had = len(getattr(settings, "assets", ()))
+    if had != len(calibrations):
+        raise BadInput(f"task {task.id}: its market takes {had} calibrations, {len(calibrations)} given; give {had}")
+    raw = {**dict(settings), "assets": tuple(calibrations)}
+    market = task.market.model_copy(update={"settings": validated(type(settings), raw, f"task {task.id}: market")})
+    return task.model_copy(update={"market": market})
+
+
+def trained(out: Path, recipe: Recipe, seed: int, device: torch.device, progress: Progress) -> Model:
+    """Tune, learn, save in `out`; the tuned classical hedge becomes action 0 and the policy's unit."""
     tuning_seed = int(generators(seed, 4)[3].initial_seed() % 2**31)
-    opponents = _tuned(calibration, recipe, tuning_seed, progress)
-    contract = recipe.contract.model_copy(update={"risk_aversion": opponents.zakamouline})
-    learnt = _learnt(calibration, contract, recipe, seed, device, progress)
-    cards.save(out, learnt.network, _card(calibration, contract, recipe, opponents, learnt, seed))
+    opponents = _tuned(recipe, tuning_seed, progress)
+    task = tune.adopted(recipe.task, opponents.tuned)
+    learnt = _learnt(task, recipe, seed, device, progress)
+    cards.save(out, learnt.network, _card(task, recipe, opponents, learnt, seed))
     return cards.load(out)
 
 
-def _tuned(calibration: Calibration, recipe: Recipe, seed: int, progress: Progress) -> Opponents:
-    task = progress.add_task("tuning the classical hedges", total=len(tune.TUNABLE), note="")
-    contract, objective = recipe.contract, recipe.objective
+def _tuned(recipe: Recipe, seed: int, progress: Progress) -> Opponents:
+    total = len(tune.tunable(recipe.task.contract))
+    bar = progress.add_task("tuning the classical hedges", total=total, note="")
 
     def report(name: str) -> None:
-        progress.update(task, advance=1, note=name)
+        progress.update(bar, advance=1, note=name)
 
-    return tune.opponents(calibration, contract, objective, seed, recipe.tuning_paths, report)
+    return tune.opponents(recipe.task, seed, recipe.tuning_paths, report)
 
 
-def _learnt(
-    calibration: Calibration, contract: Contract, recipe: Recipe, seed: int, device: torch.device, progress: Progress
-) -> Learnt:
-    task = progress.add_task("learning", total=recipe.learning.steps, note="")
+def _learnt(task: Task, recipe: Recipe, seed: int, device: torch.device, progress: Progress) -> Learnt:
+    bar = progress.add_task("learning", total=recipe.learning.steps, note="")
 
     def report(now: learn.Progress) -> None:
-        progress.update(task, completed=now.steps)
+        progress.update(bar, completed=now.steps)
         if now.steps == 0:
-            progress.update(task, note=f"warm start, step {now.warmed} of {recipe.learning.warm_up}")
+            progress.update(bar, note=f"warm start, step {now.warmed} of {recipe.learning.warm_up}")
         if now.improvement is not None:
-            progress.update(task, note=f"validated: {1e4 * now.improvement:+.2f} bp against action 0")
+            progress.update(bar, note=f"validated: {1e4 * now.improvement:+.2f} bp against action 0")
 
-    return learn.learn(calibration, contract, recipe.objective, recipe.learning, seed, device, report)
+    return learn.learn(task, recipe.learning, seed, device, report)
 
 
-def _card(
-    calibration: Calibration, contract: Contract, recipe: Recipe, opponents: Opponents, learnt: Learnt, seed: int
-) -> dict[str, object]:
-    observer = simulated.observer(calibration, contract, torch.float32, torch.device("cpu"))
+def _card(task: Task, recipe: Recipe, opponents: Opponents, learnt: Learnt, seed: int) -> dict[str, object]:
+    observer = task.observer()
     return {
-        "name": recipe.name,
-        "book": "one short 30-day at-the-money call, hedged with the perpetual",
+        "name": task.id if recipe.name is None else recipe.name,
         "features": observer.names,
         "features_sha256": observer.sha256,
         "trained_range": learnt.trained_range,
         "hidden": recipe.learning.hidden,
         "activation": recipe.learning.activation,
-        "calibration": calibration,
-        "contract": contract,
-        "objective": recipe.objective,
+        "task": task,
         "opponents": opponents,
         "training": {
             "seed": seed,
@@ -97,6 +96,6 @@ def _card(
             "seconds": round(learnt.seconds, 1),
             "settings": recipe.learning.model_dump(mode="json"),
         },
-        "limits": LIMITS,
+        "limits": limits.of(task),
         "evaluation": {},
     }

@@ -11,9 +11,12 @@ from pathlib import Path
 from agents.card import Card, Model
 from agents.delta import Delta
 from agents.learned import Learned, Untrained
-from train import pictures, tune
+from envs.contract import Hedge
+from train import history, pictures, portrait
+from train.drawing import Picture
 from train.evaluate import Judgement
-from train.pictures import MEASURES, Picture
+from train.page import document, row, table
+from train.pictures import MEASURES
 from train.statistics import Interval
 
 SHOWN_SEED = 20  # of the paths that the policy is shown on; not of those that it is judged on
@@ -31,36 +34,20 @@ COLUMNS = {  # statistic → (heading, factor, decimals)
     "turnover": ("turnover, × notional", 1.0, 2),
     "cost": ("cost, bp", BP, 1),
     "funding": ("funding, bp", BP, 1),
-    "traded": ("steps traded, %", 100.0, 1),
+    "traded": ("decisions traded, %", 100.0, 1),
+    "liquidated": ("liquidated, %", 100.0, 2),
 }
-CSS = """
-:root { color-scheme: light }
-body { margin: 0 auto; max-width: 72rem; padding: 1rem; background: #fff; color: #111; line-height: 1.5;
-  font-family: system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; overflow-wrap: anywhere }
-h1 { font-size: 1.5rem; line-height: 1.25 } h2 { border-top: 2px solid #111; padding-top: .6rem; margin-top: 2.2rem }
-.headline { font-size: 1.2rem; border-left: .35rem solid #111; padding-left: .8rem }
-.note { background: #f2f2f2; padding: .5rem .8rem; border-left: .35rem solid #777 }
-.scroll { overflow-x: auto; margin: 1rem 0 } table { border-collapse: collapse; font-size: .9rem }
-caption { text-align: left; font-weight: 600; padding-bottom: .3rem }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid #ccc; text-align: right; font-variant-numeric: tabular-nums;
-  overflow-wrap: normal }
-thead th { vertical-align: bottom; border-bottom: 2px solid #111 }
-tbody th, th:first-child, .settings td { text-align: left } .settings td { overflow-wrap: anywhere }
-tbody th { font-weight: 400; position: sticky; left: 0; background: #fff } .learned > * { font-weight: 700 }
-.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1.2rem }
-figure { margin: 0 } .wide { grid-column: 1 / -1 } img { width: 100%; height: auto } figcaption { font-size: .9rem }
-summary { cursor: pointer; font-weight: 600; padding: .3rem 0 }
-@media print { details { break-inside: avoid } }
-"""
 TERMS = {
-    "loss": "what the book has lost at expiry, costs included, as a fraction of the option's notional at its start; "
+    "loss": "what the book has lost at its end, costs included, as a fraction of its notional at the start; "
     "a negative loss is a gain. 1 bp is 0.01 %.",
     "ES95, ES99": "expected shortfall: the mean of the worst 5 % and 1 % of losses.",
     "Y": "mean plus 1.5 standard deviations, for comparison with the literature.",
-    "turnover, cost, funding": "notional traded over the option's notional; fees, spread and impact; funding paid.",
+    "turnover, cost, funding": "notional traded over the book's; fees, gas, spread and impact; funding paid.",
+    "decisions traded, liquidated": "shares of the hedging instruments' decisions, and of their accounts.",
     "paired": "every hedge runs on the same paths, so the chance they share cancels. Intervals: 95 %, block bootstrap.",
     "effective sample": "how many independent losses would make PPO's mean loss as certain.",
-    "action 0": f"what the policy does before it has learned, shown as {Untrained.name}: the tuned Zakamouline band.",
+    "action 0": f"what the policy does before it has learned, shown as {Untrained.name}: the tuned Zakamouline band, "
+    "and for options among the hedges the tuned band of their greek.",
 }
 
 
@@ -74,25 +61,26 @@ def write(path: Path, model: Model, judgements: Sequence[Judgement], seed: int =
 def page(model: Model, judgements: Sequence[Judgement], seed: int = SHOWN_SEED) -> str:
     card = model.card
     body = [
-        f"<h1>{escape(card.name)}: {escape(card.book)}</h1>",
+        f"<h1>{escape(card.name)}: {escape(card.task.about)}</h1>",
         f'<p class="headline">{escape(headline(judgements, card))}</p>',
         f"<p>{escape(_task(card))}</p>",
         "<h2>How to read it</h2>",
         _terms(card),
         *(_judged(judgement, card) for judgement in judgements),
         "<h2>The policy at work</h2>",
-        _gallery(pictures.of_policy(model, seed)),
+        _gallery(portrait.of_policy(model, seed)),
+        *_left_out(card),
         "<h2>Limits of use</h2>",
         f"<ul>{''.join(f'<li>{escape(limit)}</li>' for limit in card.limits)}</ul>",
         "<h2>All settings</h2>",
         *_settings(card),
     ]
-    return _document(f"Rehedge: {card.name}", "\n".join(body))
+    return document(f"Rehedge: {card.name}", "\n".join(body))
 
 
 def headline(judgements: Sequence[Judgement], card: Card) -> str:
     """One sentence: the trained measure against the best tuned band, market by market, whatever way it fell."""
-    other = f"the best tuned band, {best_band(card)}"
+    other = f"the best tuned band, {card.opponents.best}"
     parts = [f"on {one.where}, {verdict(one, 'vs_best_band', 'measure', other)}" for one in judgements]
     leaders = [_lowest(one) for one in judgements]
     notes = ["" if name == Learned.name else f"; {name} has the lowest measure of all there" for name in leaders]
@@ -127,27 +115,33 @@ def number(value: float, decimals: int = 2) -> str:
     return text.replace("-", "−")
 
 
-def best_band(card: Card) -> str:
-    """Name of the tuned band that did best where it was tuned."""
-    return tune.TUNABLE[card.opponents.best][0](1.0).name
-
-
 def _task(card: Card) -> str:
     """The contract in words."""
-    task, source = card.contract, card.calibration.source
-    days, hours = task.option_bars * task.bar_hours / 24, task.decision_bars * task.bar_hours
+    contract = card.task.contract
+    days, hours = contract.bars * contract.bar_hours / 24, contract.decision_bars * contract.bar_hours
+    sources = [each.source for each in history.calibrated(card.task)]
+    fitted = [f"{one.asset}, {one.first[:10]} to {one.last[:10]}" for one in sources]
+    market = f"calibrated on {'; '.join(fitted)}" if fitted else "a model of the literature"
     return (
-        f"Hedged: {card.book}, notional {task.notional:,.0f}, over {days:g} days, with the perpetual, decided every "
-        f"{hours:g} hours at a fee of {BP * task.fee_rate:g} bp and the market's spread and impact. The market was "
-        f"calibrated on {source.asset}, {source.first[:10]} to {source.last[:10]}; the policy learned from "
-        f"{card.training.steps:,} simulated decisions."
+        f"Hedged: {card.task.about}. Notional {contract.notional:,.0f} over {days:g} days, decided every {hours:g} "
+        f"hours, with {'; '.join(map(_hedge, contract.hedges))}; besides the fees, the market's spread and impact are "
+        f"paid. The market ({card.task.market.kind}) was {market}; the policy learned from {card.training.steps:,} "
+        "simulated decisions."
     )
 
 
+def _hedge(hedge: Hedge) -> str:
+    name = f"the {hedge.instrument.kind} on asset {hedge.instrument.asset}"
+    return f"{name} at a taker fee of {BP * hedge.execution.tiers[0].taker:g} bp"
+
+
+def _left_out(card: Card) -> Iterator[str]:
+    if not portrait.single_option(card.task):
+        yield "<p>Bands against the spot are drawn only for a book of one option hedged with one perpetual.</p>"
+
+
 def _terms(card: Card) -> str:
-    weight, level = card.objective.weight, card.objective.level
-    trained = f"what training lowers: {1 - weight:g} × mean + {weight:g} × ES{100 * level:g} of the loss."
-    rows = {"measure": trained, **TERMS}
+    rows = {"measure": f"what training lowers: {card.task.objective.words}, of the loss.", **TERMS}
     return f"<dl>{''.join(f'<dt><b>{term}</b></dt><dd>{escape(text)}</dd>' for term, text in rows.items())}</dl>"
 
 
@@ -162,13 +156,13 @@ def _judged(judgement: Judgement, card: Card) -> str:
             _agents(judgement),
             f'<p class="note">{escape(" ".join(_sample(judgement)))}</p>',
             _differences(judgement, others),
-            _gallery(pictures.of_judgement(judgement, (Learned.name, best_band(card), Delta.name), others)),
+            _gallery(pictures.of_judgement(judgement, (Learned.name, card.opponents.best, Delta.name), others)),
         ]
     )
 
 
 def _others(card: Card) -> dict[str, str]:
-    band = best_band(card)
+    band = card.opponents.best
     return {"vs_delta": Delta.name, "vs_best_band": f"the best tuned band ({band})", "vs_action0": Untrained.name}
 
 
@@ -210,8 +204,8 @@ def _agents(judgement: Judgement) -> str:
     rows = []
     for name in judgement.agents:
         cells = [number(f * judgement.rows[name][key], digits) for key, (_, f, digits) in COLUMNS.items()]
-        rows.append(_row(name, cells, "learned" if name == Learned.name else ""))
-    return _table("Every hedge on the same paths", heads, rows)
+        rows.append(row(name, cells, "learned" if name == Learned.name else ""))
+    return table("Every hedge on the same paths", heads, rows)
 
 
 def _differences(judgement: Judgement, others: Mapping[str, str]) -> str:
@@ -219,8 +213,8 @@ def _differences(judgement: Judgement, others: Mapping[str, str]) -> str:
     rows = []
     for key, found in judgement.versus.items():
         cells = [_difference(found[measure]) for measure in MEASURES]
-        rows.append(_row(others[key], [*cells, _side(judgement, found["measure"])]))
-    return _table("Paired differences: below zero PPO is better", heads, rows)
+        rows.append(row(others[key], [*cells, _side(judgement, found["measure"])]))
+    return table("Paired differences: below zero PPO is better", heads, rows)
 
 
 def _difference(found: Interval) -> str:
@@ -240,9 +234,9 @@ def _settings(card: Card) -> Iterator[str]:
     parts = {name: whole.pop(name) for name, value in list(whole.items()) if isinstance(value, dict)}
     sections = {"identity and hashes": whole, **parts}
     for name, values in ((name, values) for name, values in sections.items() if values):
-        rows = [_row(key, [value]) for key, value in _flat(values)]
-        table = _table("", ["setting", "value"], rows, "settings")
-        yield f"<details open><summary>{escape(_capital(name.replace('_', ' ')))}</summary>{table}</details>"
+        rows = [row(key, [value]) for key, value in _flat(values)]
+        shown = table("", ["setting", "value"], rows, "settings")
+        yield f"<details open><summary>{escape(_capital(name.replace('_', ' ')))}</summary>{shown}</details>"
 
 
 def _flat(values: Mapping[str, object], before: str = "") -> Iterator[tuple[str, str]]:
@@ -251,18 +245,6 @@ def _flat(values: Mapping[str, object], before: str = "") -> Iterator[tuple[str,
             yield from _flat(value, f"{before}{key}.")
         else:
             yield before + key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _table(caption: str, heads: Iterable[str], rows: Iterable[str], kind: str = "figures") -> str:
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
-    named = f"<caption>{escape(caption)}</caption>" if caption else ""
-    parts = f"{named}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f'<div class="scroll" tabindex="0"><table class="{kind}">{parts}</table></div>'
-
-
-def _row(name: str, cells: Iterable[str], kind: str = "") -> str:
-    data = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return f'<tr class="{kind}"><th scope="row">{escape(name)}</th>{data}</tr>'
 
 
 def _gallery(shown: Iterable[Picture]) -> str:
@@ -277,22 +259,3 @@ def _figure(picture: Picture) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _document(title: str, body: str) -> str:
-    """The policy in its head forbids every fetch."""
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    return f"""<!DOCTYPE html>
-<html lang="en-GB">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>{CSS}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -59,9 +60,19 @@ class Resampled:
         means, deviations, shortfalls = (torch.stack(column) for column in zip(*rows, strict=True))
         return means, deviations, shortfalls
 
-    def _replicate(self, level: float) -> tuple[Tensor, Tensor, Tensor]:
+    def of(self, measure: Callable[[Tensor], Tensor], count: int = REPLICATES) -> Tensor:
+        """(R, G) replicates of any `measure` of losses over the last axis: each on its own resample, so it is slow."""
+        rows = torch.arange(len(self.losses))
+        drawn = (rows.repeat_interleave(self._weight()) for _ in range(count))
+        return torch.stack([measure(self.losses[chosen].T) for chosen in drawn])
+
+    def _weight(self) -> Tensor:
+        """(N,) int64, how often each loss is drawn."""
         drawn = torch.randint(self.count, (self.count,), generator=self.generator)
-        weight = torch.bincount(drawn, minlength=self.count)[self.blocks].double()
+        return torch.bincount(drawn, minlength=self.count)[self.blocks]
+
+    def _replicate(self, level: float) -> tuple[Tensor, Tensor, Tensor]:
+        weight = self._weight().double()
         total = weight.sum()
         mean = weight @ self.losses / total
         square = weight @ self.losses.square() / total

@@ -1,118 +1,210 @@
-"""Regime-switching GARCH with truncated Student-t shocks and liquidation cascades.
+"""Regime-switching GARCH with truncated Student-t shocks and liquidation cascades, for several correlated assets.
 
 Haas, Mittnik and Paolella (2004), J. Financial Econometrics 2, 493. Shocks are bounded and re-standardised, and each
 bar's drift makes E[S'/S] = 1 exactly, given the hidden state: an unbounded Student-t on log returns has no expected
-price.
+price. Assets hang together by a Gaussian copula on each bar's shock, cascade and change of regime.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
+from pydantic import Field, model_validator
 from scipy import stats
 from torch import Generator, Tensor
 
-from envs import funding, marks, shocks
-from envs.calibration import Calibration
+from envs import copula, funding, marks, shocks
+from envs.calibration import Calibration, Finite, Range, Section
+from envs.copula import Draw
+from envs.surface import ForecastSurface, next_level
 from envs.types import Quote, taken
-from envs.volatility import garch, regimes
 from envs.volatility.memory import Filter, Memory
 
 ATOMS = 1 << 16  # equally likely values of the shock
 CURVE = 512  # points of the table of ln E[e^(σz)]
 BURN_IN = 1500  # bars until the starting state is forgotten
+RAREST = 1e-3  # of a bar's extremes: bounds how far they reach
 CHAINS = 16384  # distinct starting states kept for many paths
 
 
 @dataclass(frozen=True)
 class State:
-    """Hidden from every agent; never leaves this file but to come back."""
+    """Hidden from every agent; never leaves this file but to come back. A assets."""
 
-    spot: Tensor  # (P,)
-    regime: Tensor  # (P,) of the next bar, int64
-    variance: Tensor  # (P, K) of the next bar under each regime, per year
-    premium: Tensor  # (P,) of the perpetual over its index, per 8 hours
+    spot: Tensor  # (P, A)
+    low: Tensor  # (P, A) of the bar that ended
+    high: Tensor  # (P, A)
+    regime: Tensor  # (P, A) of the next bar, int64
+    premium: Tensor  # (P, A) of the perpetual over its index, per 8 hours
+    implied: Tensor  # (P, A) log of the 30-day implied volatility
 
 
 class GarchMarket:
-    """One asset and its perpetual; the cascade hazard and the marks follow what `Memory` holds, which is public."""
+    """Assets and their perpetuals; cascade hazard, variances and marks follow what `Memory` holds, which is public."""
+
+    drift = 0.0  # of the forward, per year
+
+    class Settings(Section):
+        """`correlation` (A, A) of the Gaussian copula; None: independent assets."""
+
+        assets: tuple[Calibration, ...] = Field(min_length=1)
+        correlation: tuple[tuple[Finite, ...], ...] | None = None
+
+        @model_validator(mode="after")
+        def _consistent(self) -> Self:
+            if len({asset.source.bar_hours for asset in self.assets}) > 1:
+                raise ValueError("the assets were calibrated on bars of different lengths; calibrate them on one")
+            if self.correlation is not None:
+                copula.check(np.array(self.correlation), len(self.assets))
+            return self
 
     def __init__(
-        self, calibration: Calibration, filter: Filter, generator: Generator, dtype: torch.dtype, device: torch.device
+        self,
+        settings: GarchMarket.Settings,
+        horizon: int,
+        generator: Generator,
+        dtype: torch.dtype,
+        device: torch.device,
     ) -> None:
-        self.calibration, self.filter, self.generator = calibration, filter, generator
-        self.bar = filter.bar
-        self.regimes = garch.RegimeTensors.of(calibration.regimes, dtype, device)
-        self.upper = self.regimes.transition.cumsum(-1)[:, :-1]  # (K, K-1) switching thresholds
-        self.atoms = shock_atoms(calibration.regimes.degrees_of_freedom, calibration.regimes.truncation).to(
-            device=device, dtype=dtype
-        )
-        self.widest, self.curve = _log_mean_exp_curve(self.atoms)
-        self.fall_factor = shocks.mean_factor(calibration.shocks)
+        """`horizon`: the longest forecast asked of the filters, in bars."""
+        self.calibrations, self.generator = settings.assets, generator
+        self.filters = tuple(Filter(asset, dtype, device, horizon) for asset in settings.assets)
+        self.surfaces = tuple(ForecastSurface(*pair) for pair in zip(settings.assets, self.filters, strict=True))
+        self.laws = tuple(_Law(*pair) for pair in zip(settings.assets, self.filters, strict=True))
+        self.mixes = None
+        if settings.correlation is not None and len(settings.assets) > 1:
+            self.mixes = copula.roots(settings.correlation, self.laws[0].atoms)
 
-    def initial(self, paths: int) -> tuple[State, Memory]:
+    def initial(self, paths: int) -> tuple[State, tuple[Memory, ...]]:
         """States drawn from the stationary law, with filters that have already forgotten their start."""
         chains = min(paths, CHAINS)
-        state, memory = self._cold(chains), self.filter.initial(chains)
+        state, memories = self._cold(chains)
         for _ in range(BURN_IN):
-            state, memory, _ = self.step(state, memory)
+            state, memories = self._advanced(state, memories)
         if paths == chains:
-            return state, memory
-        pick = torch.randint(chains, (paths,), generator=self.generator, device=self.atoms.device)
-        return taken(state, pick), taken(memory, pick)
+            return state, memories
+        pick = torch.randint(chains, (paths,), generator=self.generator, device=state.spot.device)
+        return taken(state, pick), tuple(taken(memory, pick) for memory in memories)
 
-    def step(self, state: State, memory: Memory) -> tuple[State, Memory, Quote]:
-        """One bar on: the new hidden state, the memory that has seen the bar, and the quote at its end."""
-        variance = state.variance.gather(-1, state.regime[:, None])[:, 0]
-        log_return = self._diffusion(variance) + self._cascade(memory)
-        after = State(
-            spot=state.spot * log_return.exp(),
-            regime=self._switched(state.regime),
-            variance=garch.next_variance(self.regimes, state.variance, log_return, self.bar),
-            premium=funding.next_premium(
-                self.calibration.funding, state.premium, self._normal(state.premium), self.bar
-            ),
+    def step(self, state: State, memories: tuple[Memory, ...]) -> tuple[State, tuple[Memory, ...], tuple[Quote, ...]]:
+        """One bar on: the new hidden state, the memories that have seen the bar, and the quotes at its end."""
+        state, memories = self._advanced(state, memories)
+        return state, memories, self.quote(state, memories)
+
+    def quote(self, state: State, memories: tuple[Memory, ...]) -> tuple[Quote, ...]:
+        return tuple(
+            marks.quote(
+                calibration,
+                filter,
+                memory,
+                spot=state.spot[:, a],
+                low=state.low[:, a],
+                high=state.high[:, a],
+                mark=state.spot[:, a] * (1 + state.premium[:, a]),
+                funding_rate=funding.funding_rate(state.premium[:, a]),
+                implied_volatility=state.implied[:, a].exp(),
+            )
+            for a, (calibration, filter, memory) in enumerate(
+                zip(self.calibrations, self.filters, memories, strict=True)
+            )
         )
-        memory = self.filter.update(memory, torch.log(after.spot / state.spot))
-        return after, memory, self.quote(after, memory)
 
-    def quote(self, state: State, memory: Memory) -> Quote:
-        rate = funding.funding_rate(state.premium)
-        mark = state.spot * (1 + state.premium)
-        return marks.quote(self.calibration, self.filter, memory, state.spot, mark, rate)
+    def _advanced(self, state: State, memories: tuple[Memory, ...]) -> tuple[State, tuple[Memory, ...]]:
+        parts = zip(self.laws, memories, self._draws(len(state.spot)), strict=True)
+        stepped = [law.step(_column(state, a), memory, draw) for a, (law, memory, draw) in enumerate(parts)]
+        return _joined([after for after, _ in stepped]), tuple(memory for _, memory in stepped)
 
-    def _cold(self, paths: int) -> State:
-        stationary = regimes.stationary(self.regimes.transition)
-        regime = torch.multinomial(stationary.expand(paths, -1), 1, generator=self.generator)[:, 0]
-        variance = self.filter.start_variance.expand(paths, len(stationary))
-        spot = variance.new_ones(paths)
-        return State(spot, regime, variance, funding.stationary_premium(self.calibration.funding, self._normal(spot)))
+    def _cold(self, paths: int) -> tuple[State, tuple[Memory, ...]]:
+        memories = tuple(filter.initial(paths) for filter in self.filters)
+        drawn = zip(self.laws, memories, self._draws(paths), strict=True)
+        return _joined([law.cold(memory, draw) for law, memory, draw in drawn]), memories
 
-    def _diffusion(self, variance: Tensor) -> Tensor:
-        """√(h·dt)·z less ln E[e^(√(h·dt)·z)], from a table linear in the deviation's square."""
-        deviation = (variance * self.bar).sqrt()
-        draw = torch.randint(len(self.atoms), variance.shape, generator=self.generator, device=variance.device)
-        place = (variance * (self.bar / self.widest**2) * (CURVE - 1)).clamp(max=CURVE - 1 - 1e-3)
+    def _draws(self, paths: int) -> list[Draw]:
+        """One per asset: each uniform or normal by itself, joined across the assets by the copula."""
+        atoms = self.laws[0].atoms
+        if self.mixes is None:
+            return [copula.drawn(paths, len(atoms), self.generator, atoms) for _ in self.laws]
+        return copula.coupled(paths, len(atoms), self.generator, *self.mixes)
+
+
+class _Law:
+    """How one asset moves on in a bar; its State has fields (P,)."""
+
+    def __init__(self, calibration: Calibration, filter: Filter) -> None:
+        self.calibration, self.filter, self.bar = calibration, filter, filter.bar
+        upper = filter.regimes.transition.cumsum(-1).T.contiguous()
+        self.upper = upper[:-1]  # (K-1, K) switching thresholds, a column for each regime to leave
+        law = calibration.regimes
+        atoms = shock_atoms(law.degrees_of_freedom, law.truncation)
+        self.widest = math.sqrt(law.ceiling * self.bar)
+        self.level, self.excess = (curve.to(upper) for curve in _curves(atoms, calibration, self.widest))
+        self.atoms = atoms.to(upper)
+
+    def cold(self, memory: Memory, draw: Draw) -> State:
+        """At a price of 1 and its stationary law, but for the variances, which a burn-in brings about."""
+        regime = torch.bucketize(draw.uniform[1], self.filter.stationary.cumsum(-1)[:-1])
+        premium = funding.stationary_premium(self.calibration.funding, draw.normal[0])
+        spot = torch.ones_like(premium)
+        return State(spot, spot, spot, regime, premium, self._usual_level(memory))
+
+    def step(self, state: State, memory: Memory, draw: Draw) -> tuple[State, Memory]:
+        variance = _of_regime(memory.variance, state.regime) * self.bar
+        log_return = self._log_return(variance, memory, draw)
+        spot = state.spot * log_return.exp()
+        low, high = _extremes(self.calibration.range, log_return, variance, draw.uniform[2:])
+        seen = self.filter.update(memory, torch.log(spot / state.spot))
+        implied = next_level(
+            self.calibration.surface,
+            state.implied,
+            self._usual_level(seen),
+            log_return * variance.rsqrt(),
+            draw.normal[1],
+            self.bar,
+        )
+        after = State(
+            spot=spot,
+            low=torch.minimum(state.spot * (-low).exp(), spot),
+            high=torch.maximum(state.spot * high.exp(), spot),
+            regime=self._switched(state.regime, draw.uniform[1]),
+            premium=funding.next_premium(self.calibration.funding, state.premium, draw.normal[0], self.bar),
+            implied=implied,
+        )
+        return after, seen
+
+    def _usual_level(self, memory: Memory) -> Tensor:
+        return marks.usual_implied(self.calibration, self.filter, memory).log()
+
+    def _log_return(self, variance: Tensor, memory: Memory, draw: Draw) -> Tensor:
+        """s·z − ln E[e^(sz)] of an ordinary shock z, s² = `variance` (P,) of the bar; or in its place a cascade's.
+
+        The atom's rank is the shock's rank in either law, so that assets whose ranks agree crash together.
+        """
+        law, chance = self.calibration.shocks, self.filter.cascade_chance(memory)
+        filtered = (self.filter.spot_variance(memory) * self.bar).sqrt()
+        deviation = variance.sqrt()
+        compensator = variance * self._at(self.level, deviation)
+        ordinary = deviation * self.atoms.index_select(0, draw.atom) - compensator
+        rank = (draw.atom.to(variance.dtype) + 0.5) / len(self.atoms)
+        cascade = (filtered * shocks.sizes(law, rank)).clamp(-law.max_fall, law.max_rise)
+        move = torch.where(draw.uniform[0] < chance, cascade, ordinary)
+        return move - torch.log1p(chance * self._at(self.excess, filtered))
+
+    def _switched(self, regime: Tensor, uniform: Tensor) -> Tensor:
+        after = torch.zeros_like(regime)
+        for threshold in self.upper:
+            after += uniform > threshold.index_select(0, regime)
+        return after
+
+    def _at(self, curve: Tensor, deviation: Tensor) -> Tensor:
+        """`curve` (CURVE,), linear between its points, at `deviation` (P,)."""
+        place = (deviation * ((CURVE - 1) / self.widest)).clamp(max=CURVE - 1 - 1e-3)
         left = place.floor()
         index = left.to(torch.int64)
-        level = torch.lerp(self.curve[index], self.curve[index + 1], place - left)
-        return deviation * self.atoms[draw] - deviation.square() * level
-
-    def _cascade(self, memory: Memory) -> Tensor:
-        """−J in a bar with a cascade, else 0, less ln E of its exponential."""
-        chance = shocks.probability(self.calibration.shocks, memory.excitement, self.bar)
-        uniform = torch.rand(2, len(chance), generator=self.generator, device=chance.device, dtype=chance.dtype)
-        fall = torch.where(uniform[0] < chance, shocks.sizes(self.calibration.shocks, uniform[1]), 0.0)
-        return -fall - torch.log1p(chance * (self.fall_factor - 1))
-
-    def _switched(self, regime: Tensor) -> Tensor:
-        uniform = torch.rand(len(regime), 1, generator=self.generator, device=regime.device)
-        return (uniform > self.upper[regime]).sum(-1)
-
-    def _normal(self, like: Tensor) -> Tensor:
-        return torch.randn(like.shape, generator=self.generator, device=like.device, dtype=like.dtype)
+        return torch.lerp(curve.index_select(0, index), curve.index_select(0, index + 1), place - left)
 
 
 def shock_atoms(degrees_of_freedom: float, truncation: float) -> Tensor:
@@ -128,11 +220,42 @@ def shock_atoms(degrees_of_freedom: float, truncation: float) -> Tensor:
     return torch.from_numpy(atoms / atoms.std())
 
 
-def _log_mean_exp_curve(atoms: Tensor) -> tuple[float, Tensor]:
-    """The widest deviation that the table holds, and ln E[e^(sz)]/s² at CURVE values of s² from 0 to its square."""
-    widest = min(1.0, 30 / float(atoms.max()))
-    squares = torch.linspace(0, widest**2, CURVE, dtype=torch.float64, device="cpu")
-    exact = atoms.to(device="cpu", dtype=torch.float64)
-    rows = [torch.logsumexp(s.sqrt() * exact, 0) - np.log(ATOMS) for s in squares[1:]]
-    curve = torch.stack(rows) / squares[1:]
-    return widest, torch.cat([torch.tensor([0.5], dtype=torch.float64), curve]).to(atoms)
+def _curves(atoms: Tensor, calibration: Calibration, widest: float) -> tuple[Tensor, Tensor]:
+    """At CURVE deviations s from 0 to `widest`: ln E[e^(sz)]/s² over `atoms`, and E[e^J] − 1 of cascades; float64."""
+    deviations = torch.linspace(0, widest, CURVE, dtype=torch.float64, device="cpu")
+    logs = torch.stack([torch.logsumexp(s * atoms, 0) - math.log(len(atoms)) for s in deviations[1:]])
+    level = torch.cat([logs.new_tensor([0.5]), logs / deviations[1:].square()])
+    return level, shocks.mean_factor(calibration.shocks, deviations) - 1
+
+
+def _extremes(law: Range, log_return: Tensor, variance: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """How far a bar's low lies below its open, and its high above, in log price, (P,) each; `uniform` (2, P).
+
+    The minimum of a Brownian bridge to r of variance v lies at (−r + √(r² + 2vE))/2 with E standard exponential
+    (Borodin and Salminen 2002, 1.2.8); v of inverse-gamma law with 2 degrees makes E of Lomax's: 1/√U − 1.
+    """
+    square = log_return.square()
+    heavy = uniform.clamp(min=RAREST).rsqrt() - 1
+    fell = log_return < 0
+    below = law.low_diffusive * variance + law.low_overshoot * square * fell
+    above = law.high_diffusive * variance + law.high_overshoot * square * ~fell
+    low = ((square + 2 * below * heavy[0]).sqrt() - log_return) / 2
+    high = ((square + 2 * above * heavy[1]).sqrt() + log_return) / 2
+    return low.clamp(max=law.low_reach), high.clamp(max=law.high_reach)
+
+
+def _of_regime(values: Tensor, regime: Tensor) -> Tensor:
+    """(P,) the entry of `values` (P, K) at `regime` (P,)."""
+    paths = len(regime)
+    place = torch.arange(paths, device=regime.device) + regime * paths
+    return values.T.reshape(-1).index_select(0, place)
+
+
+def _column(state: State, asset: int) -> State:
+    return State(*(value[:, asset] for value in vars(state).values()))
+
+
+def _joined(states: list[State]) -> State:
+    """The assets' states side by side; a view where there is one."""
+    columns = zip(*(vars(state).values() for state in states), strict=True)
+    return State(*(c[0][:, None] if len(c) == 1 else torch.stack(c).T for c in columns))

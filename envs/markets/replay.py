@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from envs import marks
-from envs.calibration import Calibration
+from envs import marks, recording
+from envs.recording import Recording
+from envs.surface import ForecastSurface, Surface
 from envs.types import BadInput, Quote, taken
 from envs.volatility.memory import Filter, Memory
 
@@ -20,51 +21,86 @@ class State:
 
 
 class ReplayMarket:
-    """Windows of one recorded market. No book and no implied volatility were recorded: `marks` models both."""
+    """Windows of recorded markets. No book and no implied volatility were recorded: `marks` models both."""
+
+    drift = 0.0  # of the forward, per year
+
+    class Settings(recording.History):
+        """Which history."""
 
     def __init__(
-        self, calibration: Calibration, filter: Filter, spot: Tensor, usable: Tensor, funding_rate: Tensor
+        self,
+        settings: ReplayMarket.Settings,
+        horizon: int,
+        generator: Generator,
+        dtype: torch.dtype,
+        device: torch.device,
+        record: Recording | None = None,
     ) -> None:
-        """All (T,): prices, whether the return into a bar may be used, funding per year."""
-        self.calibration, self.filter = calibration, filter
-        self.spot, self.usable, self.funding_rate = spot, usable, funding_rate
-        self.memory = _stacked(self._remembered())
+        """`horizon`: bars of the longest forecast and of `initial`'s windows; `record`: in place of the files named."""
+        self.calibrations, self.horizon, self.generator = settings.assets, horizon, generator
+        self.filters = tuple(Filter(asset, dtype, device, horizon) for asset in settings.assets)
+        self.surfaces: tuple[Surface, ...] = tuple(
+            ForecastSurface(*pair) for pair in zip(settings.assets, self.filters, strict=True)
+        )
+        self.record = settings.recording(dtype, device) if record is None else record
+        self.memories = tuple(_stacked(self._remembered(a)) for a in range(len(self.filters)))
 
-    def initial(self, paths: int) -> tuple[State, Memory]:
-        """The first `paths` bars of the record."""
-        return self.at(torch.arange(paths, device=self.spot.device))
+    def initial(self, paths: int) -> tuple[State, tuple[Memory, ...]]:
+        """Starts drawn from the rows that `horizon` usable returns follow."""
+        starts = self.whole_windows(self.horizon, 1)
+        if not len(starts):
+            raise BadInput(f"the record has no {self.horizon} usable bars in a row; bring more, or shorten the horizon")
+        pick = torch.randint(len(starts), (paths,), generator=self.generator, device=starts.device)
+        return self.at(starts[pick])
 
-    def at(self, place: Tensor) -> tuple[State, Memory]:
+    def at(self, place: Tensor) -> tuple[State, tuple[Memory, ...]]:
         """Paths that start at the rows `place` (P,), with all that was remembered by then."""
-        return State(place), taken(self.memory, place)
+        return State(place), taken(self.memories, place)
 
-    def step(self, state: State, memory: Memory) -> tuple[State, Memory, Quote]:
+    def step(self, state: State, memories: tuple[Memory, ...]) -> tuple[State, tuple[Memory, ...], tuple[Quote, ...]]:
+        """Raises BadInput past the end of the record."""
         place = state.place + 1
-        if int(place.max()) >= len(self.spot):
-            raise BadInput(f"the record ends after {len(self.spot)} bars; start the windows earlier")
-        after, memory = self.at(place)
-        return after, memory, self.quote(after, memory)
+        if int(place.max()) >= len(self.record.spot):
+            raise BadInput(f"the record ends after {len(self.record.spot)} bars; start the windows earlier")
+        after, memories = self.at(place)
+        return after, memories, self.quote(after, memories)
 
-    def quote(self, state: State, memory: Memory) -> Quote:
-        spot = self.spot[state.place]
-        return marks.quote(self.calibration, self.filter, memory, spot, spot, self.funding_rate[state.place])
+    def quote(self, state: State, memories: tuple[Memory, ...]) -> tuple[Quote, ...]:
+        seen = taken(self.record, state.place)
+        each = zip(self.calibrations, self.filters, memories, strict=True)
+        return tuple(
+            marks.quote(
+                calibration,
+                filter,
+                memory,
+                spot=seen.spot[:, a],
+                low=seen.low[:, a],
+                high=seen.high[:, a],
+                mark=seen.spot[:, a],
+                funding_rate=seen.funding_rate[:, a],
+            )
+            for a, (calibration, filter, memory) in enumerate(each)
+        )
 
     def whole_windows(self, bars: int, every: int) -> Tensor:
         """Rows from which `bars` returns are all usable, one in `every`."""
-        bad = torch.cat([self.usable.new_zeros(1), ~self.usable]).to(torch.int64).cumsum(0)
-        starts = torch.arange(0, max(0, len(self.spot) - bars), every, device=self.spot.device)
+        usable = self.record.usable
+        bad = torch.cat([usable.new_zeros(1), ~usable]).to(torch.int64).cumsum(0)
+        starts = torch.arange(0, max(0, len(usable) - bars), every, device=usable.device)
         return starts[bad[starts + bars + 1] == bad[starts + 1]]
 
-    def _remembered(self) -> Iterable[Memory]:
+    def _remembered(self, asset: int) -> Iterator[Memory]:
         """The memory after each bar; an unusable return leaves it as it was."""
-        memory = self.filter.initial(1)
+        filter, spot = self.filters[asset], self.record.spot[:, asset]
+        memory = filter.initial(1)
         yield memory
-        returns = torch.log(self.spot[1:] / self.spot[:-1])
-        for usable, log_return in zip(self.usable[1:].tolist(), returns[:, None], strict=True):
-            memory = self.filter.update(memory, log_return) if usable else memory
+        returns = torch.log(spot[1:] / spot[:-1])
+        for usable, log_return in zip(self.record.usable[1:].tolist(), returns[:, None], strict=True):
+            memory = filter.update(memory, log_return) if usable else memory
             yield memory
 
 
-def _stacked(memories: Iterable[Memory]) -> Memory:
+def _stacked(memories: Iterator[Memory]) -> Memory:
     rows = list(memories)
     return Memory(*(torch.cat([getattr(row, field.name) for row in rows]) for field in fields(Memory)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -44,6 +45,11 @@ class RegimeTensors:
             ceiling=regimes.ceiling,
         )
 
+    @cached_property
+    def stacked(self) -> Tensor:
+        """(4, K, 1): ω, α, leverage, β."""
+        return torch.stack([self.omega, self.alpha, self.leverage, self.beta]).unsqueeze(-1)
+
     def double(self) -> RegimeTensors:
         """The same parameters in float64 on the CPU."""
         names = ("transition", "omega", "alpha", "leverage", "beta")
@@ -54,19 +60,33 @@ def next_variance(regimes: RegimeTensors, variance: Tensor, log_return: Tensor, 
     """(P, K) variance per year of each regime for the bar after one of `dt` years that returned `log_return` (P,).
 
     h_k' = min(ceiling, ω_k + (α_k + leverage_k·1[r < 0])·min(r²/dt, truncation²·h_k) + β_k·h_k); `variance` (P, K) = h.
+    r²·1[r < 0] is taken as min(r, 0)². Laid out in memory regime by regime, as `columns` has it.
     """
-    news = torch.minimum(log_return.square().unsqueeze(-1) / dt, regimes.truncation**2 * variance)
-    slope = regimes.alpha + regimes.leverage * (log_return < 0).unsqueeze(-1)
-    return (regimes.omega + slope * news + regimes.beta * variance).clamp(max=regimes.ceiling)
+    h = columns(variance)
+    omega, alpha, leverage, beta = regimes.stacked
+    cap = h * regimes.truncation**2
+    news = torch.minimum(log_return.square() / dt, cap)
+    fall = torch.minimum(log_return.clamp(max=0).square() / dt, cap)
+    following: Tensor = (beta * h + omega).addcmul(alpha, news).addcmul(leverage, fall)
+    return following.clamp(max=regimes.ceiling).T
 
 
 def log_density(regimes: RegimeTensors, variance: Tensor, log_return: Tensor, dt: float) -> Tensor:
     """(P, K) log-density of `log_return` (P,) over `dt` years in each regime, given its `variance` (P, K) per year.
 
-    Student-t standardised to variance h·dt (Bollerslev 1987), over the whole line: not truncated.
+    Student-t standardised to variance h·dt (Bollerslev 1987), over the whole line: not truncated. Laid out in memory
+    regime by regime, as `columns` has it.
     """
     freedom = regimes.degrees_of_freedom
-    scale = variance * dt
-    constant = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(math.pi * (freedom - 2)) / 2
-    squared = log_return.square().unsqueeze(-1) / (scale * (freedom - 2))
-    return constant - scale.log() / 2 - (freedom + 1) / 2 * squared.log1p()
+    constant = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(math.pi * (freedom - 2) * dt) / 2
+    h = columns(variance)
+    tail = (log_return.square() / (dt * (freedom - 2)) / h).log1p()
+    return (constant - torch.add(h.log(), tail, alpha=freedom + 1) / 2).T
+
+
+def columns(values: Tensor) -> Tensor:
+    """`values` (P, K) as a contiguous (K, P): with the few regimes outermost, arithmetic runs along the paths.
+
+    No copy where `values` is the transpose of such a tensor, which is how this package returns them.
+    """
+    return values.T.contiguous()

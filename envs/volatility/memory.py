@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from envs import shocks
 from envs.calibration import Calibration
+from envs.types import added
 from envs.volatility import garch, regimes
 
 
 @dataclass(frozen=True)
 class Memory:
-    """All that one market's past leaves behind; the next bar's view, made of observed log returns alone."""
+    """All that one market's past leaves behind; the next bar's view, made of observed log returns alone.
+
+    In memory the (P, K) fields lie regime by regime, which is many times faster for few regimes.
+    """
 
     probability: Tensor  # (P, K) of each regime in the next bar
     variance: Tensor  # (P, K) of the next bar under each regime, per year
-    excitement: Tensor  # (P,) cascade intensity above its base, per year
+    excitement: Tensor  # (P,) large moves of late, in standard deviations beyond the threshold: x of `Shocks`
     bars: Tensor  # (P,) bars seen, int64
 
 
@@ -26,19 +31,22 @@ class Filter:
     """Haas, Mittnik and Paolella's regimes (Hamilton's filter) and the cascade intensity, for P markets at once."""
 
     def __init__(self, calibration: Calibration, dtype: torch.dtype, device: torch.device, horizon: int) -> None:
-        """`horizon`: the longest forecast, in bars."""
+        """`horizon`: the longest forecast that will be asked for, in bars."""
         self.bar = calibration.source.bar_hours / 8760
         self.regimes = garch.RegimeTensors.of(calibration.regimes, dtype, device)
         self.shocks = calibration.shocks
-        self.weights = regimes.forecast_weights(self.regimes, horizon)
+        self.implied_bars = calibration.implied_bars
+        news = self.shocks.news_gain
+        fed = replace(self.regimes, alpha=news * self.regimes.alpha, leverage=news * self.regimes.leverage)
+        self.weights = self.shocks.variance_gain * regimes.forecast_weights(fed, max(horizon, self.implied_bars))
+        self.implied_weights = self.weights[self.implied_bars].tolist()
         self.stationary = regimes.stationary(self.regimes.transition)
-        self.floor = self.shocks.base_rate * shocks.second_moment(self.shocks)
         self.start_variance = torch.tensor(calibration.reference_volatility**2, dtype=dtype, device=device)
 
     def initial(self, paths: int) -> Memory:
         """Nothing seen yet: stationary regimes at the reference variance."""
-        probability = self.stationary.expand(paths, -1)
-        variance = self.start_variance.expand_as(probability)
+        probability = self.stationary[:, None].expand(-1, paths).contiguous().T
+        variance = self.start_variance.expand(probability.T.shape).contiguous().T
         zero = variance.new_zeros(paths)
         return Memory(probability, variance, zero, zero.to(torch.int64))
 
@@ -56,15 +64,36 @@ class Filter:
 
     def spot_variance(self, memory: Memory) -> Tensor:
         """Expected diffusive variance of the next bar, per year, (P,)."""
-        return (memory.probability * memory.variance).sum(-1)
+        each = zip(memory.probability.unbind(-1), memory.variance.unbind(-1), strict=True)
+        return added([p * h for p, h in each])
+
+    def cascade_chance(self, memory: Memory) -> Tensor:
+        """(P,) that the next bar brings a liquidation cascade."""
+        calm = self.start_variance / self.spot_variance(memory)
+        return shocks.probability(self.shocks, memory.excitement, calm, self.bar)
 
     def term_variance(self, memory: Memory, bars: Tensor) -> Tensor:
-        """Expected variance, per year, averaged over the next `bars` (P,) int64 (≥ 1), cascades included; (P,)."""
-        joint = memory.probability[:, :, None] * memory.variance[:, None, :]
-        state = torch.cat([joint.flatten(1), memory.probability], dim=-1)
-        diffusive = (state * self.weights[bars]).sum(-1)
-        return (
-            diffusive
-            + self.floor
-            + shocks.term_variance(self.shocks, memory.excitement, bars.to(diffusive.dtype) * self.bar)
-        )
+        """Expected variance, per year, averaged over the next `bars` (≥ 1, int64), (P,) or (P, n), cascades included.
+
+        Cascades come at their mean rate: within days the excess of today's over it is forgotten.
+        """
+        each, weights = (memory.probability.unbind(-1), memory.variance.unbind(-1)), self.weights[bars].unbind(-1)
+        probability, variance = each if bars.dim() == 1 else ([row[:, None] for row in rows] for rows in each)
+        return _forecast(probability, variance, weights)
+
+    def implied_variance(self, memory: Memory) -> Tensor:
+        """`term_variance` over the 30 days of the quoted implied volatility, (P,)."""
+        return _forecast(memory.probability.unbind(-1), memory.variance.unbind(-1), self.implied_weights)
+
+
+def _forecast(
+    probability: Sequence[Tensor], variance: Sequence[Tensor], weights: Sequence[Tensor] | Sequence[float]
+) -> Tensor:
+    """Σ_j p_j·(Σ_k W[j, k]·h_k + W[j]) of each regime's `probability` and `variance`; `weights` as in a row of W."""
+    count = len(probability)
+    return added(
+        [
+            p * added([weights[count * j + k] * h for k, h in enumerate(variance)]).add(weights[count * count + j])
+            for j, p in enumerate(probability)
+        ]
+    )

@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 from envs.types import BadInput
-from envs.volatility.garch import RegimeTensors
+from envs.volatility.garch import RegimeTensors, columns
 
 
 def update(regimes: RegimeTensors, predicted: Tensor, log_density: Tensor) -> tuple[Tensor, Tensor]:
     """(filtered, predicted'), both (P, K): regime probabilities of the bar just seen, and of the bar after it.
 
     Hamilton (1989): filtered ∝ predicted·exp(log_density) (P, K), in logs so that no density under- or overflows.
+    Laid out in memory regime by regime, as `garch.columns` has it.
     """
-    filtered = torch.softmax(predicted.log() + log_density, dim=-1)
-    return filtered, filtered @ regimes.transition
+    filtered = torch.softmax(columns(predicted).log() + columns(log_density), dim=0)
+    return filtered.T, (regimes.transition.T @ filtered).T
 
 
 def stationary(transition: Tensor) -> Tensor:

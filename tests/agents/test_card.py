@@ -11,12 +11,12 @@ import torch
 
 from agents import card
 from envs.types import BadInput
-from tests.serve.support import save_model
+from tests.train import support
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return save_model(tmp_path / "model")
+    return support.save_model(tmp_path / "model", support.task())
 
 
 def _edited(folder: Path, change: Callable[[dict[str, object]], object]) -> None:
@@ -43,9 +43,10 @@ def test_the_hash_does_not_depend_on_the_precision(folder: Path) -> None:
     ("spoil", "words"),
     [
         (lambda f: _edited(f, lambda raw: raw.update(features_sha256="0" * 64)), "features_sha256 is 000000000000"),
-        (lambda f: _edited(f, lambda raw: raw["contract"].update(fee_rate=0.1)), "features_sha256"),
+        (lambda f: _edited(f, lambda raw: raw["task"]["contract"].update(risk_aversion=0.1)), "features_sha256"),
+        (lambda f: _edited(f, lambda raw: raw["task"]["market"].update(kind="lunar")), "'lunar' is unknown"),
         (lambda f: _edited(f, lambda raw: raw.update(surprise=1)), "surprise"),
-        (lambda f: _edited(f, lambda raw: raw.pop("calibration")), "calibration"),
+        (lambda f: _edited(f, lambda raw: raw.pop("task")), "task"),
         (lambda f: (f / card.CARD).write_text("{"), "not valid JSON"),
         (lambda f: (f / card.CARD).unlink(), "no such file"),
         (lambda f: (f / card.WEIGHTS).unlink(), "no such file"),
@@ -61,3 +62,21 @@ def test_what_does_not_match_is_refused_in_one_line(folder: Path, spoil: Callabl
     assert str(folder) in message
     assert "\n" not in message
     assert ";" in message  # what is wrong; how to mend it
+
+
+def test_the_card_holds_the_whole_task(tmp_path: Path) -> None:
+    """With a market, an instrument and an objective of another kind than the defaults."""
+    of = support.task(objective={"kind": "entropic", "risk_aversion": 5.0}, hedges=support.WITH_OPTION)
+    read = card.load(support.save_model(tmp_path / "model", of)).card.task
+    assert read.objective == of.objective
+    assert read.market == of.market
+    assert [hedge.instrument for hedge in read.contract.hedges] == [hedge.instrument for hedge in of.contract.hedges]
+    assert read.actions == 4
+
+
+def test_an_evaluation_is_recorded_and_nothing_else_changes(folder: Path) -> None:
+    before = card.read(folder)
+    card.record(folder, {"verdict": 1.0})
+    after = card.read(folder)
+    assert after.evaluation == {"verdict": 1.0}
+    assert after.model_copy(update={"evaluation": {}}) == before

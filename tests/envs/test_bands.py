@@ -34,10 +34,8 @@ def half_width(cost: float, curvature: float, aversion: float, time: float, vola
     )
 
 
-def centre_volatility(cost: float, curvature: float, aversion: float, time: float, volatility: float) -> float:
-    return float(
-        bands.zakamouline_volatility(tensor(cost), tensor(curvature), aversion, tensor(time), tensor(volatility))
-    )
+def stretch(cost: float, curvature: float, aversion: float, time: float, volatility: float) -> float:
+    return float(bands.zakamouline_stretch(tensor(cost), tensor(curvature), aversion, tensor(time), tensor(volatility)))
 
 
 def test_golden_values() -> None:
@@ -51,12 +49,28 @@ def test_golden_values() -> None:
     assert half_width(COST, curvature, aversion, TIME, VOLATILITY) - 1e-5 == pytest.approx(0.020944, abs=5e-7)
 
 
-def test_centre_volatility_is_sinclairs() -> None:
-    """At the same point, by logarithms: λ^0.78 = 0.002663, τ^−0.02 = 1.0281, σ^−0.25 = 1.4953, (γS²Γ)^0.15 = 7.159."""
-    correction = -5.76 * 0.002663 * 1.0281 * 1.4953 * 7.159
-    found = centre_volatility(COST, SPOT * GAMMA, AVERSION * SPOT, TIME, VOLATILITY)
-    assert found == pytest.approx(VOLATILITY * math.sqrt(1 - correction), rel=2e-4)
-    assert found == pytest.approx(0.21622, abs=1e-5)
+def test_the_stretch_of_volatilities_is_sinclairs() -> None:
+    """At the same point, by logarithms: λ^0.78 = 0.002663, τ^−0.02 = 1.0281, σ^−0.25 = 1.4953, (γS²Γ)^0.15 = 7.159.
+
+    Above 1 where gamma is short, and as far below where it is long.
+    """
+    correction = 5.76 * 0.002663 * 1.0281 * 1.4953 * 7.159
+    short, long = (stretch(COST, sign * SPOT * GAMMA, AVERSION * SPOT, TIME, VOLATILITY) for sign in (-1, 1))
+    assert short == pytest.approx(math.sqrt(1 + correction), rel=2e-4)
+    assert long == pytest.approx(math.sqrt(1 - correction), rel=2e-4)
+    assert VOLATILITY * short == pytest.approx(0.21622, abs=1e-5)
+
+
+@given(cost=costs, curvature=curvatures, aversion=aversions, time=times, volatility=volatilities)
+def test_a_long_gammas_stretch_is_real_and_below_one(
+    cost: float, curvature: float, aversion: float, time: float, volatility: float
+) -> None:
+    """1 ∓ K: the squares of both stretches lie as far from 1, until the long one meets its bound."""
+    short = stretch(cost, -curvature, aversion, time, volatility)
+    long = stretch(cost, curvature, aversion, time, volatility)
+    assert bands.LEAST_STRETCH * (1 - 1e-12) <= long < 1
+    if long > bands.LEAST_STRETCH * (1 + 1e-9):
+        assert short**2 + long**2 == pytest.approx(2, rel=1e-9)
 
 
 @given(cost=costs, curvature=curvatures, aversion=aversions)
@@ -108,21 +122,21 @@ def test_only_whalley_wilmotts_band_closes_where_gamma_vanishes(
 ) -> None:
     assert whalley_wilmott(cost, 0.0, aversion) == 0
     assert half_width(cost, 0.0, aversion, time, volatility) > 0
-    assert centre_volatility(cost, 0.0, aversion, time, volatility) == volatility
+    assert stretch(cost, 0.0, aversion, time, volatility) == 1
 
 
 @given(cost=costs, curvature=curvatures, aversion=aversions, time=times, volatility=volatilities)
 def test_a_short_option_is_hedged_at_a_higher_volatility_the_dearer_the_trade(
     cost: float, curvature: float, aversion: float, time: float, volatility: float
 ) -> None:
-    centre = centre_volatility(cost, curvature, aversion, time, volatility)
-    assert centre > volatility
-    assert centre_volatility(2 * cost, curvature, aversion, time, volatility) > centre
-    assert centre_volatility(cost, curvature, 2 * aversion, time, volatility) > centre
+    once = stretch(cost, -curvature, aversion, time, volatility)
+    assert once > 1
+    assert stretch(2 * cost, -curvature, aversion, time, volatility) > once
+    assert stretch(cost, -curvature, 2 * aversion, time, volatility) > once
 
 
 def test_free_trades_need_no_band() -> None:
     """Both widths and the correction of the volatility vanish with the cost."""
     assert whalley_wilmott(0.0, 2.0, 10.0) == 0
     assert half_width(0.0, 2.0, 10.0, TIME, VOLATILITY) == 0
-    assert centre_volatility(0.0, 2.0, 10.0, TIME, VOLATILITY) == VOLATILITY
+    assert stretch(0.0, -2.0, 10.0, TIME, VOLATILITY) == 1

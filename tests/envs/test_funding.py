@@ -1,4 +1,4 @@
-"""Binance's funding formula on worked examples, and the premium's AR(1) law."""
+"""The venues' funding formulae on worked examples and records, and the premium's AR(1) law."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from torch import Tensor
 
 from envs import funding
 from envs.calibration import Calibration, Funding
+from envs.history import load_funding
 from envs.seeding import generators
-from envs.simulated import SHIPPED_CALIBRATION
+from envs.task import DATA
+from envs.types import BadInput
 
 HOUR = 1 / 8760
 PER_YEAR = 3 * 365  # funding times
@@ -23,7 +25,7 @@ LAW = Funding(mean_premium=3e-4, premium_std=6e-4, persistence=0.9)
 
 @pytest.fixture(scope="module")
 def shipped() -> Funding:
-    return Calibration.load(SHIPPED_CALIBRATION).funding
+    return Calibration.load(DATA / "btc_2017_2022.toml").funding
 
 
 def column(*values: float) -> Tensor:
@@ -51,11 +53,72 @@ def test_worked_examples(premium: float, rate: float) -> None:
     assert found == pytest.approx(rate * PER_YEAR, rel=1e-12, abs=1e-15)
 
 
+@pytest.mark.parametrize(
+    ("premium", "rate"),
+    [
+        (0.0, 0.0),  # damped away
+        (2.5e-4, 0.0),
+        (-2.5e-4, 0.0),
+        (4e-4, 1.5e-4),
+        (-4e-4, -1.5e-4),
+        (1e-2, 5e-3),  # capped
+        (-1e-2, -5e-3),
+    ],
+)
+def test_deribit_damps_small_premiums(premium: float, rate: float) -> None:
+    """Per eight hours: max(0.025 %, P) + min(−0.025 %, P), Deribit, "Funding Specifications"."""
+    assert float(funding.deribit(column(premium))) == pytest.approx(rate * PER_YEAR, rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("premium", "hourly"),
+    [
+        (0.0, 1.25e-5),  # the interest: 0.00125 % an hour, 11.6 % a year compounded daily
+        (0.01, 0.0095 / 8),  # the worked example: impact bid 1 % above the index makes 0.95 % per 8 h
+        (-0.01, -0.0095 / 8),
+        (0.5, 0.04),  # 4 % an hour at most
+        (-0.5, -0.04),
+    ],
+)
+def test_hyperliquid_pays_an_eighth_each_hour(premium: float, hourly: float) -> None:
+    """Hyperliquid Docs, Trading, "Funding"."""
+    rate = float(funding.hyperliquid(column(premium)))
+    assert rate * HOUR == pytest.approx(hourly, rel=1e-12)
+    if premium == 0:
+        assert (1 + rate / 365) ** 365 - 1 == pytest.approx(0.116, abs=5e-4)
+
+
+@pytest.mark.parametrize("name", sorted(funding.VENUES))
 @given(premium=st.floats(-0.02, 0.02), more=st.floats(0, 0.02))
-def test_a_higher_premium_never_lowers_the_rate(premium: float, more: float) -> None:
-    low, high = funding.funding_rate(column(premium, premium + more)).tolist()
+def test_a_higher_premium_never_lowers_the_rate(name: str, premium: float, more: float) -> None:
+    low, high = funding.funding_rate(column(premium, premium + more), name).tolist()
     assert low <= high + 1e-12
-    assert abs(low) <= 3e-3 * PER_YEAR * (1 + 1e-12)
+    cap = {"binance": 3e-3, "deribit": 5e-3, "hyperliquid": 0.32}[name]
+    assert max(abs(low), abs(high)) <= cap * PER_YEAR * (1 + 1e-12)
+
+
+def test_a_venue_without_a_formula_is_refused() -> None:
+    with pytest.raises(BadInput, match="no formula of the venue 'nowhere'; choose one of binance, deribit"):
+        funding.venue("nowhere")
+
+
+def test_payments_fall_as_often_as_the_record_has_them() -> None:
+    """From 2025-03-08 16:00 to 2025-07-01 the venues' records of BTC hold 343 rates (Binance), 2,751 (Hyperliquid).
+
+    That is 342 intervals of eight hours and 2,750 of one; Deribit's funding accrues without a break.
+    """
+    bars = {name: funding.bars_between(venue.interval, HOUR) for name, venue in funding.VENUES.items()}
+    assert bars == {"binance": 8, "deribit": 1, "hyperliquid": 1}
+    assert funding.bars_between(funding.INTERVAL, 24 * HOUR) == 1
+    with pytest.raises(BadInput, match="bars of 3 h do not divide the 8 h between payments"):
+        funding.bars_between(funding.INTERVAL, 3 * HOUR)
+
+
+def test_the_recorded_funding_lies_within_the_formula() -> None:
+    """Binance's BTC, daily means 2019-09 to 2025-06: none beyond the cap, and no value as common as the interest."""
+    daily = load_funding("btc")
+    assert float(daily.abs().max()) <= 3e-3 * PER_YEAR
+    assert float(daily.round(9).mode()[0]) == pytest.approx(float(funding.binance(column(0.0))), rel=1e-6)
 
 
 def test_the_clamp_holds_as_often_as_the_normal_law_says(shipped: Funding) -> None:

@@ -8,7 +8,7 @@ import torch
 from arch import arch_model
 
 from envs.calibration import Regimes
-from envs.volatility.garch import RegimeTensors, log_density, next_variance
+from envs.volatility.garch import RegimeTensors, columns, log_density, next_variance
 
 PARAMETERS = (0.02, 0.06, 0.04, 0.90, 4.5)  # ω, α, leverage, β, degrees of freedom, with dt = 1
 
@@ -67,3 +67,33 @@ def test_density_integrates_to_one_with_the_given_variance() -> None:
 def test_no_variance_exceeds_the_ceiling() -> None:
     high = torch.tensor([[399.0]], dtype=torch.float64)
     assert float(next_variance(single(), high, torch.tensor([1e3]).double(), 1.0)) == 400.0
+
+
+def test_layout_in_memory_changes_no_number() -> None:
+    draw = torch.Generator().manual_seed(2)
+    variance = torch.rand(50, 3, generator=draw, dtype=torch.float64) + 0.1
+    returns = torch.randn(50, generator=draw, dtype=torch.float64)
+    model = RegimeTensors(
+        transition=torch.full((3, 3), 1 / 3, dtype=torch.float64),
+        **{name: torch.rand(3, generator=draw, dtype=torch.float64) for name in ("omega", "alpha", "leverage", "beta")},
+        degrees_of_freedom=4.0,
+        truncation=3.0,
+        ceiling=10.0,
+    )
+    cap, fell = 9 * variance, (returns < 0).double()[:, None]
+    news = torch.minimum((returns**2)[:, None] / 0.5, cap)
+    slow = model.omega + (model.alpha + model.leverage * fell) * news + model.beta * variance
+    for values in (variance, columns(variance).T):
+        found = next_variance(model, values, returns, 0.5)
+        torch.testing.assert_close(found, slow.clamp(max=10.0), rtol=1e-14, atol=0)
+        torch.testing.assert_close(
+            log_density(model, values, returns, 0.5), log_density(model, variance, returns, 0.5), rtol=0, atol=0
+        )
+        assert columns(found).data_ptr() == found.data_ptr(), "results need no copy in the next bar"
+
+
+def test_gradients_pass_through_the_recursion() -> None:
+    variance = torch.tensor([[0.3], [0.8]], dtype=torch.float64, requires_grad=True)
+    returns = torch.tensor([-0.4, 0.7], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda h, r: next_variance(single(), h, r, 0.5), (variance, returns))
+    assert torch.autograd.gradcheck(lambda h, r: log_density(single(), h, r, 0.5), (variance, returns))

@@ -9,292 +9,423 @@ from typing import Any, get_type_hints
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from envs import bands, decision, marks, observation, simulated
+from agents.banded_greeks import BandedGreeks
+from agents.zakamouline import Zakamouline
+from envs import decision, observation, scene
 from envs.calibration import Calibration
 from envs.contract import Contract
-from envs.observation import Observation, Observer, Option
+from envs.hedging import HedgingWorld
+from envs.markets import garch as simulation
+from envs.observation import Observation, Observer
 from envs.pricing import black_scholes
-from envs.seeding import generators
-from envs.types import Quote, taken
+from envs.scene import REFERENCE_LIFE, Scene
+from envs.surface import Surface
+from envs.task import DATA, Task
+from envs.types import BadInput, Quote, taken
 from envs.volatility.memory import Filter, Memory
+from tests.envs.worlds import BTC, F64, band, contract, free, world
 
-PATHS = 133
-ULPS = 16  # units in the last place that two batch sizes may differ by
-CALIBRATION = Calibration.load(simulated.SHIPPED_CALIBRATION)
-CONTRACT = Contract()
-DTYPES = [torch.float32, torch.float64]
+ULPS = 64  # units in the last place that two batch sizes may differ by
+CALIBRATION = Calibration.load(DATA / "btc_2017_2022.toml")
+CALL = contract(bars=240, margin={"mode": "isolated", "collateral": [{"amount": 0.5}]})
+BOOK = contract(
+    bars=240,
+    claims=[
+        {"instrument": {"right": "call", "moneyness": [0.7, 1.4], "bars": [24, 240]}, "units": [-0.7, 0.3], "count": 3},
+        {"instrument": {"right": "put", "settlement": "coin", "moneyness": 0.9, "bars": 240}},
+    ],
+    hedges=[{**free(), "instrument": {"kind": "option", "bars": 480}}, free()],
+    margin={"mode": "cross", "portfolio": True, "collateral": [{"amount": 1.0}]},
+)
+PAIR = contract(
+    bars=240,
+    claims=[{"instrument": {"bars": 240, "asset": a}} for a in (0, 1)],
+    hedges=[free(asset=0), free(asset=1)],
+)
+ETH_TOO = {"settings": {"assets": ["btc_2017_2022", "eth_2022_2024"], "correlation": [[1.0, 0.84], [0.84, 1.0]]}}
+KINDS = {"call": (CALL, BTC), "book": (BOOK, BTC), "pair": (PAIR, ETH_TOO)}
 
 
-def built(
-    dtype: torch.dtype = torch.float64, calibration: Calibration = CALIBRATION, contract: Contract = CONTRACT
-) -> Observer:
-    return simulated.observer(calibration, contract, dtype, torch.device("cpu"))
+@pytest.fixture(scope="module", autouse=True)
+def _small_market() -> Iterator[None]:
+    """Nothing here is about the start or the law of the shocks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulation, "BURN_IN", 50)
+        patch.setattr(simulation, "ATOMS", 1 << 12)
+        yield
+
+
+def lived(kind: str, dtype: torch.dtype = F64, paths: int = 40) -> HedgingWorld:
+    """Two hedgers on each path, half of a life on, with hedges held."""
+    rules, market = KINDS[kind]
+    made = world(601, paths, rules, hedgers=2, market=market, dtype=dtype)
+    for _ in range(rules.decisions // 2):
+        made.advance(band(made, Zakamouline(5.0), BandedGreeks(20.0, 0.1)))
+    return made
+
+
+@pytest.fixture(scope="module", params=list(KINDS))
+def made(request: pytest.FixtureRequest) -> HedgingWorld:
+    return lived(request.param)
+
+
+def observed(made: HedgingWorld, row: slice = slice(None), own: slice = slice(None), **changed: Any) -> Observation:
+    """By the world's observer, of some paths and hedgers, or of what `changed`: quotes, portfolio, terms, book."""
+    now = made.episode
+    quotes, book = changed.get("quotes", now.quotes), changed.get("book", now.book)
+    claims, terms = changed.get("portfolio", now.portfolio), changed.get("terms", now.terms)
+    some = type(book)(**{n: v[row, own] for n, v in vars(book).items()})
+    views = made.observer.views(taken(quotes, row), taken(now.memories, row))
+    claims, terms = taken(claims, row), taken(terms, row)
+    traded = scene.traded(made.contract, terms, views)
+    cushion = made.custodian.cushion(some, claims, traded, views)
+    return made.observer.observe(Scene(made.contract, views, claims, traded, some.units), cushion)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_features_are_finite_named_and_of_the_given_dtype(kind: str, dtype: torch.dtype) -> None:
+    made = lived(kind, dtype)
+    seen, names = made.observation, made.observer.names
+    assert seen.features.shape == (40, 2, len(names))
+    assert len(set(names)) == len(names)
+    for field in fields(Observation):
+        value = getattr(seen, field.name)
+        if isinstance(value, Tensor):
+            assert value.isfinite().all(), field.name
+            assert value.dtype == dtype, field.name
+    assert (seen.features.flatten(0, 1).std(0) > 0).sum() > len(names) * 2 / 3  # the rest is alike on all paths
+
+
+def test_names_say_what_stands_in_the_columns(made: HedgingWorld) -> None:
+    """Each feature from its formula, by its name; nothing is left over."""
+    seen, now, many = made.observation, made.observation.scene, len(made.observer.calibrations) > 1
+    expected: dict[str, Tensor] = {}
+    for a, view in enumerate(now.views):
+        own = named(made, a)
+        expected |= {f"{name}_{a}" if many else name: value for name, value in own.items()}
+        assert view.quote is made.episode.quotes[a]
+    more = len(made.contract.hedges) > 1
+    for k in range(len(made.contract.hedges)):
+        suffix = f"_{k}" if more else ""
+        place = ((seen.hedge - seen.centre) / seen.half_width / 2).clamp(-4, 4)[..., k]
+        expected["hedge_less_centre" + suffix] = place
+        expected["half_width" + suffix] = (seen.half_width.log() + 3).expand_as(seen.hedge)[..., k]
+    if made.contract.margin.mode != "none":
+        cushion = made.custodian.cushion(made.episode.book, made.episode.portfolio, now.traded, now.views)
+        assert cushion is not None
+        expected["liquidation_distance"] = 2 * cushion - 1
+    assert set(expected) == set(made.observer.names)
+    for name, column in zip(made.observer.names, seen.features.unbind(-1), strict=True):
+        value = expected[name] if expected[name].dim() == 2 else expected[name][:, None]
+        assert (column - value).abs().max() < 1e-9, name
+
+
+def named(made: HedgingWorld, asset: int) -> dict[str, Tensor]:
+    """One asset's shared features, from exposures and quotes."""
+    now = made.observation.scene
+    view, exposure, base = now.views[asset], now.exposures[asset], now.book.base[asset]
+    quote, spot, implied = view.quote, view.quote.spot, view.quote.implied_volatility
+    soon, last = (bars.clamp(min=1).to(F64) / 8760 for bars in (exposure.next_bars, exposure.last_bars))
+    filter, step = made.observer.filters[asset], implied * soon.sqrt()
+    down, up = (moved_delta(made, asset, spot * factor) / base for factor in (torch.exp(-step), torch.exp(step)))
+    forecast = filter.term_variance(view.memory, exposure.last_bars.clamp(min=1)).sqrt()
+    spot_volatility = (view.memory.probability * view.memory.variance).sum(-1).sqrt()
+    return {
+        "delta": 2 * exposure.delta / base, "delta_down": 2 * down, "delta_up": 2 * up,
+        "gamma": 2 * spot * exposure.gamma * step / base,
+        "vega": 2 * exposure.vega / (spot * math.sqrt(REFERENCE_LIFE) * base),
+        "next_expiry": (soon / REFERENCE_LIFE).sqrt(), "last_expiry": (last / REFERENCE_LIFE).sqrt(),
+        "forecast_over_implied": 2 * torch.log(forecast / implied),
+        "spot_over_implied": torch.log(spot_volatility / implied),
+        "implied_over_reference": 4 * torch.log(implied / made.observer.calibrations[asset].reference_volatility),
+        "stress": 2 * quote.congestion - 1,
+        "funding": (4 * quote.funding_rate * last.sqrt() / implied).clamp(-4, 4),
+        **{f"regime_{k}": 2 * p - 1 for k, p in enumerate(view.memory.probability.unbind(-1)) if k},
+    }  # fmt: skip
+
+
+def moved_delta(made: HedgingWorld, asset: int, spot: Tensor) -> Tensor:
+    """Of claims and coins at another spot, each option at the volatility that it has now."""
+    now, total = made.observation.scene, made.observation.scene.book.coins[asset]
+    for claim, units, terms in zip(made.contract.claims, now.book.units, now.book.terms, strict=True):
+        if claim.instrument.asset == asset:
+            view = now.views[asset]
+            volatility = view.surface.volatility(view.quote, view.memory, terms.strike, terms.bars_left)
+            at = (spot[:, None], terms.strike, terms.bars_left.to(F64) / 8760, volatility)
+            total = total + (units * black_scholes.delta(*at, call=claim.instrument.right == "call")).sum(-1)
+    return total
+
+
+def test_analytics_are_those_of_the_scene(made: HedgingWorld) -> None:
+    seen, now = made.observation, made.observation.scene
+    assert torch.equal(seen.neutral, now.neutral([each.delta for each in now.exposures]))
+    classical = now.neutral(now.stretched_deltas(made.contract.risk_aversion))
+    assert torch.equal(seen.centre, classical.maximum(-seen.limit).minimum(seen.limit))
+    assert torch.equal(seen.hedge, now.hedge)
+    assert (seen.half_width >= observation.LEAST_WIDTH).all()
+    for k, asset in enumerate(now.assets):
+        assert seen.implied_volatility[:, 0, k].tolist() == now.views[asset].quote.implied_volatility.tolist()
+        assert seen.time_to_expiry[:, 0, k].tolist() == now.times[asset].tolist()
+
+
+@settings(max_examples=15)
+@given(factor=st.floats(1e-6, 1e6))
+def test_another_currency_leaves_every_feature_as_it_is(made: HedgingWorld, factor: float) -> None:
+    """All that is money times `factor`, strikes and the notional included."""
+    now = made.episode
+    money = ("spot", "low", "high", "mark", "depth")
+    quotes = tuple(replace(q, **{n: getattr(q, n) * factor for n in money}) for q in now.quotes)
+    rescaled = made.contract.model_copy(update={"notional": made.contract.notional * factor})
+    other = HedgingWorld(made.market, rescaled, made.objective, made.paths, 2, made.generator)
+    other.episode = now
+    dearer = {n: getattr(now.book, n) * factor for n in ("claims", "cash", "fees", "slippage", "funding", "traded")}
+    changed = observed(
+        other,
+        quotes=quotes,
+        portfolio=replace(now.portfolio, terms=tuple(struck(t, factor) for t in now.portfolio.terms)),
+        terms=tuple(struck(t, factor) for t in now.terms),
+        book=replace(now.book, **dearer),
+    )
+    assert (changed.features - made.observation.features).abs().max() < 1e-7
+
+
+def struck(terms: Any, factor: float) -> Any:
+    return replace(terms, strike=terms.strike * factor) if hasattr(terms, "strike") else terms
+
+
+@settings(max_examples=15)
+@given(factor=st.floats(1e-3, 1e3))
+def test_another_size_of_the_same_book_leaves_every_feature_as_it_is(made: HedgingWorld, factor: float) -> None:
+    now = made.episode
+    rescaled = made.contract.model_copy(update={"notional": made.contract.notional * factor})
+    other = HedgingWorld(made.market, rescaled, made.objective, made.paths, 2, made.generator)
+    other.episode = now
+    larger = {n: tuple(v * factor for v in getattr(now.portfolio, n)) for n in ("base", "units", "coins")}
+    bigger = {n: v * factor for n, v in vars(now.book).items() if n not in ("trades", "liquidated")}
+    changed = observed(other, portfolio=replace(now.portfolio, **larger), book=replace(now.book, **bigger))
+    assert (changed.features - made.observation.features).abs().max() < 1e-7
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_market_alone_sees_what_it_saw_in_the_batch(kind: str, dtype: torch.dtype) -> None:
+    """And sends the same lot-rounded orders, for the tuned band and for a shifted and narrowed one."""
+    made = lived(kind, dtype)
+    whole, unit = made.observation, torch.finfo(dtype).eps
+    action = torch.tensor([0.3, -0.2] * len(made.contract.hedges), dtype=dtype)
+    lots = 1e-2 * made.observation.scene.columns(made.episode.portfolio.base)
+    orders = decision.orders(decision.read(action.expand(40, 2, -1), whole), whole.scene, lots)
+    for path in range(0, 40, 7):
+        row = slice(path, path + 1)
+        for hedger in (0, 1):
+            own = slice(hedger, hedger + 1)
+            alone = observed(made, row, own)
+            near = ULPS * unit * whole.features[row, own].abs().clamp(min=1)
+            if dtype == F64:
+                assert ((alone.features - whole.features[row, own]).abs() <= near).all()
+            else:  # where a band is narrow its place magnifies a rounding of the hedge
+                assert (alone.features - whole.features[row, own]).abs().max() < 2e-3
+            found = decision.orders(decision.read(action.expand(1, 1, -1), alone), alone.scene, lots[row])
+            assert (found / lots[row]).round().tolist() == (orders[row, own] / lots[row]).round().tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_memory_alone_is_that_of_the_batch(dtype: torch.dtype) -> None:
+    """Through 100 bars of the filter."""
+    filter = Filter(CALIBRATION, dtype, torch.device("cpu"), 720)
+    returns = 0.01 * torch.randn(100, 33, generator=torch.Generator().manual_seed(602), dtype=F64).to(dtype)
+    batch = filter.initial(33)
+    for row in returns:
+        batch = filter.update(batch, row)
+    for path in range(0, 33, 8):
+        alone = filter.initial(1)
+        for row in returns:
+            alone = filter.update(alone, row[path : path + 1])
+        for field in fields(Memory):
+            one, other = getattr(alone, field.name)[0], getattr(batch, field.name)[path]
+            assert one.tolist() == pytest.approx(other.tolist(), rel=200 * torch.finfo(dtype).eps), field.name
+
+
+def test_of_is_what_one_hedger_sees(made: HedgingWorld) -> None:
+    whole = made.observation
+    for hedger in (0, 1):
+        alone = observed(made, own=slice(hedger, hedger + 1))
+        found = whole.of(hedger)
+        for name in ("features", "hedge", "neutral", "centre", "half_width", "limit"):
+            value, expected = getattr(found, name), getattr(alone, name)
+            assert (value - expected).abs().max() < 1e-12, name
+        assert torch.equal(found.scene.hedge, whole.hedge[:, hedger : hedger + 1])
+
+
+@settings(max_examples=60)
+@given(
+    moneyness=st.floats(-5, 5), bars=st.integers(0, 240), volatility=st.floats(1e-3, 20), held=st.floats(-5, 5),
+    rate=st.floats(-50, 50), spread=st.floats(1e-7, 0.05), congestion=st.floats(0, 0.999), settled=st.booleans(),
+)  # fmt: skip
+def test_no_market_however_wild_makes_a_feature_large(
+    extreme: HedgingWorld, moneyness: float, bars: int, volatility: float, held: float,
+    rate: float, spread: float, congestion: float, settled: bool,
+) -> None:  # fmt: skip
+    """Expiry, deep wings, tiny and huge volatility, hedges of any size, and all claims settled."""
+    now = extreme.episode
+    spot = now.quotes[0].spot * math.exp(moneyness)
+    wild = {"spot": spot, "low": spot, "high": spot, "mark": spot, "implied_volatility": 0 * spot + volatility}
+    strained = {"funding_rate": 0 * spot + rate, "half_spread": 0 * spot + spread, "congestion": 0 * spot + congestion}
+    left = torch.full_like(now.portfolio.terms[0].bars_left, bars)
+    units = tuple(0 * u if settled else u for u in now.portfolio.units)
+    seen = observed(
+        extreme,
+        quotes=(replace(now.quotes[0], **wild, **strained),),
+        portfolio=replace(
+            now.portfolio, units=units, terms=tuple(replace(t, bars_left=left[:, :1]) for t in now.portfolio.terms)
+        ),
+        book=replace(now.book, units=now.book.units * 0 + held * now.portfolio.base[0][:, None, None]),
+    )
+    for field in fields(Observation):
+        if isinstance(value := getattr(seen, field.name), Tensor):
+            assert value.isfinite().all(), field.name
+    assert seen.features.abs().max() < 50
 
 
 @pytest.fixture(scope="module")
-def observer() -> Observer:
-    return built()
+def extreme() -> HedgingWorld:
+    return world(603, 2, BOOK, market={"kind": "gbm", "settings": {"volatility": [0.8]}})
 
 
-def remembered(filter: Filter, returns: Tensor) -> Memory:
-    memory = filter.initial(returns.shape[1])
-    for row in returns:
-        memory = filter.update(memory, row)
-    return memory
+def test_the_features_of_an_ended_episode_are_finite() -> None:
+    """The last observation, when nothing is left to run."""
+    ended = lived("book")
+    while bool((ended.episode.bars_left > 0).all()):
+        ended.advance(band(ended, Zakamouline(5.0), Zakamouline(20.0)))
+    assert ended.features().isfinite().all()
+    assert (ended.observation.scene.exposures[0].last_bars == 0).all()
 
 
-def situation(observer: Observer, dtype: torch.dtype) -> tuple[Quote, Memory, Option, Tensor]:
-    """PATHS markets after 100 bars of their own, some with crashes, and two books on each."""
-    (generator,) = generators(401, 1)
-    returns = 0.01 * torch.randn(100, PATHS, generator=generator, dtype=torch.float64)
-    returns[-3, ::5] -= 0.12
-    memory = remembered(observer.filter, returns.to(dtype))
-    spot = (40_000 * (0.3 * torch.randn(PATHS, generator=generator, dtype=torch.float64)).exp()).to(dtype)
-    funding = (0.5 * torch.randn(PATHS, generator=generator, dtype=torch.float64)).to(dtype)
-    quote = marks.quote(CALIBRATION, observer.filter, memory, spot, spot * 1.0003, funding)
-    bars = torch.randint(0, 721, (PATHS,), generator=generator)
-    option = Option(torch.full_like(spot, 40_000.0), torch.full_like(spot, 25.0), bars)
-    held = 25 * torch.rand(PATHS, 2, generator=generator, dtype=torch.float64).to(dtype)
-    return quote, memory, option, held
+# The hash.
 
 
-def close(one: Tensor, other: Tensor) -> bool:
-    unit = torch.finfo(one.dtype).eps * other.abs().clamp(min=1)
-    return bool(((one - other).abs() <= ULPS * unit).all())
+def leaves(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Paths to the numbers of nested dictionaries and lists."""
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            yield from leaves(value, (*path, name))
+    elif isinstance(tree, list):
+        for index, value in enumerate(tree):
+            yield from leaves(value, (*path, index))
+    elif isinstance(tree, (int, float)) and not isinstance(tree, bool):
+        yield path
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_features_are_finite_named_and_of_the_given_dtype(dtype: torch.dtype) -> None:
-    observer = built(dtype)
-    seen = observer.observe(*situation(observer, dtype))
-    assert seen.features.shape == (PATHS, 2, len(observer.names))
-    assert len(set(observer.names)) == len(observer.names)
-    for field in fields(Observation):
-        assert getattr(seen, field.name).isfinite().all(), field.name
-        assert getattr(seen, field.name).dtype == dtype, field.name
+def changed(tree: Any, path: tuple[Any, ...]) -> Any:
+    """`tree` with the number at `path` a thousandth larger, an integer by one."""
+    if not path:
+        return tree + 1 if isinstance(tree, int) else tree * 1.001 + 1e-9
+    copy = dict(tree) if isinstance(tree, dict) else list(tree)
+    copy[path[0]] = changed(tree[path[0]], path[1:])
+    return copy
 
 
-@given(
-    moneyness=st.floats(-3, 3), bars=st.integers(0, 720), volatility=st.floats(0.05, 5), held=st.floats(-5, 5),
-    rate=st.floats(-5, 5), spread=st.floats(1e-7, 0.05), fall=st.floats(-1, 1),
-)  # fmt: skip
-def test_no_market_however_wild_makes_a_feature_large(
-    observer: Observer, moneyness: float, bars: int, volatility: float, held: float,
-    rate: float, spread: float, fall: float,
-) -> None:  # fmt: skip
-    values = (math.exp(moneyness), math.exp(moneyness), spread, 1e6, rate, volatility)
-    quote = Quote(*(torch.tensor([value], dtype=torch.float64) for value in values))
-    memory = remembered(observer.filter, torch.tensor([[fall], [-fall]], dtype=torch.float64))
-    option = Option(quote.spot.new_ones(1), quote.spot.new_ones(1), torch.tensor([bars]))
-    features = observer.observe(quote, memory, option, quote.spot.new_full((1, 1), held)).features
-    assert features.isfinite().all()
-    assert features.abs().max() < 30
+def with_(observer: Observer, **parts: Any) -> Observer:
+    given = {"contract": observer.contract, "calibrations": observer.calibrations, **parts}
+    return Observer(given["contract"], given["calibrations"], observer.filters, observer.surfaces)
 
 
-def test_each_feature_rises_linearly_with_what_its_name_says(observer: Observer) -> None:
-    """By the formulae of DESIGN §3, from the quote and the public memory; only offset and scale are free."""
-    quote, memory, option, held = situation(observer, torch.float64)
-    option = replace(option, bars_left=option.bars_left.clamp(min=1))
-    seen = observer.observe(quote, memory, option, held)
-    tau, implied = option.bars_left.double() / 8760, quote.implied_volatility
-    forecast = observer.filter.term_variance(memory, option.bars_left).sqrt()
-    delta = black_scholes.call_delta(quote.spot, option.strike, tau, implied)
-    gamma = quote.spot * black_scholes.gamma(quote.spot, option.strike, tau, implied)
-    arguments = (CONTRACT.fee_rate + quote.half_spread, gamma, CONTRACT.risk_aversion, tau, implied)
-    width = bands.zakamouline_half_width(*arguments).clamp(max=1)
-    centre = black_scholes.call_delta(quote.spot, option.strike, tau, bands.zakamouline_volatility(*arguments))
-    half_stress = CALIBRATION.liquidity.half_stress_rate
-    named = {
-        "log_moneyness": (quote.spot / option.strike).log() / (implied * tau.sqrt()),
-        "root_time": tau.sqrt(),
-        "delta": delta,
-        "half_width": width.log(),
-        "forecast_over_implied": (forecast / implied).log(),
-        "spot_over_implied": ((memory.probability * memory.variance).sum(-1).sqrt() / implied).log(),
-        "implied_over_reference": (implied / CALIBRATION.reference_volatility).log(),
-        "regime_1": memory.probability[:, 1],
-        "stress": memory.excitement / (memory.excitement + half_stress),
-        "funding": quote.funding_rate * tau.sqrt() / implied,
-    }
-    features = dict(zip(observer.names, seen.features.unbind(-1), strict=True))
-    own = features.pop("hedge_less_centre")
-    assert set(features) == set(named)
-    for name, feature in features.items():
-        assert linear(feature[:, 0], named[name]), name
-        assert torch.equal(feature[:, 0], feature[:, 1]), name
-    for book in range(2):
-        assert linear(own[:, book], (held[:, book] / 25 - centre) / width)
-    for found, expected in ((seen.delta, delta), (seen.band_delta, centre), (seen.half_width, width)):
-        assert (found - expected).abs().max() < 1e-6
-    assert torch.equal(seen.hedge, held / 25)
+def test_hash_covers_every_number_of_the_calibrations(made: HedgingWorld) -> None:
+    """Each alone, whether or not it makes sense: so no field can be forgotten."""
+    seen = {made.observer.sha256}
+    for a, calibration in enumerate(made.observer.calibrations):
+        raw = calibration.model_dump(mode="json")
+        paths = [path for path in leaves(raw) if path[0] != "source"]
+        assert len(paths) > 40
+        for path in paths:
+            other = rebuilt(calibration, path)
+            rows = list(made.observer.calibrations)
+            rows[a] = other
+            seen.add(with_(made.observer, calibrations=rows).sha256)
+        count = sum(
+            1
+            for c in made.observer.calibrations[: a + 1]
+            for p in leaves(c.model_dump(mode="json"))
+            if p[0] != "source"
+        )
+        assert len(seen) == 1 + count
 
 
-def linear(feature: Tensor, quantity: Tensor) -> bool:
-    """Whether `feature`, where not clamped, is an increasing linear function of a `quantity` that varies."""
-    inside = feature.abs() < observation.WIDEST
-    x, y = quantity[inside], feature[inside]
-    slope = ((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum()
-    left = (y - y.mean()) - slope * (x - x.mean())
-    return bool(len(x) > PATHS / 4 and slope > 0 and x.std() > 1e-4 and left.abs().max() < 1e-5 * y.std().clamp(min=1))
+def rebuilt(model: Any, path: tuple[Any, ...]) -> Any:
+    """A section with one number changed, unchecked."""
+    if not path:
+        return changed(model, ())
+    if isinstance(model, tuple):
+        return tuple(rebuilt(v, path[1:]) if i == path[0] else v for i, v in enumerate(model))
+    return model.model_copy(update={path[0]: rebuilt(getattr(model, path[0]), path[1:])})
 
 
-@pytest.mark.parametrize("factor", [1e-4, 7.3, 1e5])
-def test_another_currency_leaves_every_feature_as_it_is(observer: Observer, factor: float) -> None:
-    quote, memory, option, held = situation(observer, torch.float64)
-    dearer = replace(quote, spot=quote.spot * factor, mark=quote.mark * factor, depth=quote.depth * factor)
-    one = observer.observe(quote, memory, option, held)
-    other = observer.observe(dearer, memory, replace(option, strike=option.strike * factor), held)
-    assert (one.features - other.features).abs().max() < 1e-10
-    assert (one.band_delta - other.band_delta).abs().max() < 1e-12
+def test_hash_covers_every_number_of_the_contract(made: HedgingWorld) -> None:
+    """Bars and assets cannot be others than the market's."""
+    seen, all_paths = {made.observer.sha256}, leaves(made.contract.model_dump(mode="json"))
+    paths = [path for path in all_paths if path[-1] not in ("bar_hours", "asset")]
+    for path in paths:
+        seen.add(with_(made.observer, contract=rebuilt(made.contract, path)).sha256)
+    assert len(seen) == 1 + len(paths)
+    assert len(paths) > 15
 
 
-def test_another_size_of_the_same_book_leaves_every_feature_as_it_is(observer: Observer) -> None:
-    quote, memory, option, held = situation(observer, torch.float64)
-    one = observer.observe(quote, memory, option, held)
-    other = observer.observe(quote, memory, replace(option, units=option.units * 40), held * 40)
-    assert (one.features - other.features).abs().max() < 1e-10
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_a_market_alone_sees_what_it_saw_in_the_batch(dtype: torch.dtype) -> None:
-    """And sends the same lot-rounded orders, for the tuned band and for a shifted and narrowed one."""
-    observer = built(dtype)
-    whole = situation(observer, dtype)
-    quote, memory, option, held = whole
-    batch = observer.observe(*whole)
-    action = torch.tensor([[0.3, -0.2], [0.0, 0.0]], dtype=dtype)
-    orders = sent(batch, action.expand(PATHS, 2, 2), option)
-    for path in range(0, PATHS, 11):
-        row = slice(path, path + 1)
-        for book in range(2):
-            own = slice(book, book + 1)
-            alone = observer.observe(taken(quote, row), taken(memory, row), taken(option, row), held[row, own])
-            assert close(alone.features, batch.features[row, own])
-            assert sent(alone, action[None, own], taken(option, row)).tolist() == orders[row, own].tolist()
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_memory_alone_is_that_of_the_batch(dtype: torch.dtype) -> None:
-    """Through 100 bars of the filter."""
-    observer = built(dtype)
-    (generator,) = generators(402, 1)
-    returns = 0.01 * torch.randn(100, PATHS, generator=generator, dtype=torch.float64).to(dtype)
-    batch = remembered(observer.filter, returns)
-    for path in range(0, PATHS, 33):
-        alone = remembered(observer.filter, returns[:, path : path + 1])
-        for field in fields(Memory):
-            one, other = getattr(alone, field.name)[0], getattr(batch, field.name)[path]
-            assert one.tolist() == pytest.approx(other.tolist(), rel=100 * torch.finfo(dtype).eps), field.name
-
-
-def sent(seen: Observation, action: Tensor, option: Option) -> Tensor:
-    band = decision.read(action, seen)
-    return decision.order(band, seen.hedge, option.units, CONTRACT.lot_fraction * option.units)
-
-
-def test_of_is_what_one_hedger_sees(observer: Observer) -> None:
-    seen = observer.observe(*situation(observer, torch.float64))
-    own = seen.of(1)
-    assert torch.equal(own.features, seen.features[:, 1:])
-    assert torch.equal(own.hedge, seen.hedge[:, 1:])
-    assert torch.equal(own.delta, seen.delta)
-
-
-def test_expiry_itself_can_be_observed(observer: Observer) -> None:
-    """The last observation of an episode, in and out of the money and at it."""
-    quote, memory, option, held = situation(observer, torch.float64)
-    three = taken(quote, slice(0, 3))
-    strike = three.spot * torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
-    expired = Option(strike, option.units[:3], torch.zeros(3, dtype=torch.int64))
-    seen = observer.observe(three, taken(memory, slice(0, 3)), expired, held[:3])
-    assert seen.features.isfinite().all()
-    assert seen.delta.tolist() == [1.0, 0.5, 0.0]
-    assert seen.dollar_gamma.tolist() == [0.0, 0.0, 0.0]
-    assert seen.time_to_expiry.tolist() == pytest.approx([1 / 8760] * 3, rel=1e-12)
-
-
-def leaves(tree: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for name, value in tree.items():
-        yield from leaves(value, (*path, name)) if isinstance(value, dict) else [(*path, name)]
-
-
-def changed(tree: Any, path: tuple[str, ...]) -> Any:
-    """`tree` with the number at `path`, or the first of its numbers, a thousandth larger (an integer doubled)."""
-    if path:
-        return {**tree, path[0]: changed(tree[path[0]], path[1:])}
-    if isinstance(tree, int):
-        return tree * 2
-    if isinstance(tree, float):
-        return tree * 1.001 if tree else 0.001
-    return [changed(tree[0], ()), *tree[1:]]
-
-
-PARAMETERS = [
-    path
-    for path in leaves(CALIBRATION.model_dump(mode="json"))
-    if path[0] != "source" and path != ("regimes", "transition")
-]
-
-
-@pytest.mark.parametrize("path", PARAMETERS, ids=".".join)
-def test_hash_covers_the_calibrations(observer: Observer, path: tuple[str, ...]) -> None:
-    other = Calibration.model_validate(changed(CALIBRATION.model_dump(mode="json"), path))
-    assert Observer(other, CONTRACT, observer.filter).sha256 != observer.sha256
-
-
-def test_hash_covers_the_transition(observer: Observer) -> None:
-    raw = CALIBRATION.model_dump(mode="json")
-    raw["regimes"]["transition"][0] = [0.5, 0.5]
-    assert Observer(Calibration.model_validate(raw), CONTRACT, observer.filter).sha256 != observer.sha256
-
-
-@pytest.mark.parametrize("name", [name for name in Contract.model_fields if name != "bar_hours"])
-def test_hash_covers_the_contract(observer: Observer, name: str) -> None:
-    other = Contract.model_validate(changed(CONTRACT.model_dump(mode="json"), (name,)))
-    assert Observer(CALIBRATION, other, observer.filter).sha256 != observer.sha256
-
-
-def test_hash_covers_names_and_their_order(observer: Observer) -> None:
-    other = built()
-    other.names = other.names[1:] + other.names[:1]
-    assert other.sha256 != observer.sha256
-
-
-def test_hash_stands_still_where_nothing_enters_a_feature(observer: Observer) -> None:
-    """Where the numbers came from, the dtype, the filter's object, and another run are no parameters."""
-    relabelled = CALIBRATION.model_copy(
-        update={"source": CALIBRATION.source.model_copy(update={"asset": "x", "bars": 1, "sha256": "0"})}
+def test_hash_covers_words_names_and_their_order() -> None:
+    made = lived("call", paths=1)
+    words = made.contract.claims[0].model_copy(
+        update={"instrument": made.contract.claims[0].instrument.model_copy(update={"right": "put"})}
     )
-    assert built(torch.float32).sha256 == observer.sha256
-    assert Observer(relabelled, Contract(), observer.filter).sha256 == observer.sha256
-    assert len(observer.sha256) == 64
+    other = with_(made.observer, contract=made.contract.model_copy(update={"claims": (words,)}))
+    assert other.sha256 != made.observer.sha256
+    again = with_(made.observer)
+    assert again.sha256 == made.observer.sha256
+    again.names = again.names[1:] + again.names[:1]
+    assert again.sha256 != made.observer.sha256
 
 
-def test_hash_covers_the_length_of_the_bars(observer: Observer) -> None:
-    """Twice the bar doubles every standardised return's clock, so features of the same quotes differ."""
-    source = CALIBRATION.source.model_copy(update={"bar_hours": 2.0})
-    contract = CONTRACT.model_copy(update={"bar_hours": 2.0})
-    other = built(calibration=CALIBRATION.model_copy(update={"source": source}), contract=contract)
-    quote, _, option, held = situation(observer, torch.float64)
-    returns = torch.full((20, PATHS), 0.01, dtype=torch.float64)
-    one = observer.observe(quote, remembered(observer.filter, returns), option, held)
-    two = other.observe(quote, remembered(other.filter, returns), option, held)
-    assert not torch.equal(one.features, two.features)
-    assert other.sha256 != observer.sha256
+def test_hash_stands_still_where_nothing_enters_a_feature() -> None:
+    """Where the numbers came from, the dtype, the filter's object, and another run are no parameters."""
+    one, other = lived("call", torch.float32, 1).observer, lived("call", F64, 1).observer
+    source = one.calibrations[0].source.model_copy(update={"asset": "x", "bars": 1, "sha256": "0"})
+    relabelled = with_(one, calibrations=(one.calibrations[0].model_copy(update={"source": source}),))
+    assert one.sha256 == other.sha256 == relabelled.sha256
+    assert len(one.sha256) == 64
+
+
+# What it is made of.
 
 
 def test_an_observation_can_be_made_of_nothing_but_what_anyone_sees() -> None:
     """No parameter could carry a simulator's hidden state."""
     assert get_type_hints(Observer.observe) == {
-        "quote": Quote,
-        "memory": Memory,
-        "option": Option,
-        "units": Tensor,
-        "return": Observation,
-    }
+        "scene": Scene, "cushion": Tensor | None, "worth": Tensor | None, "return": Observation,
+    }  # fmt: skip
+    views = get_type_hints(Observer.views)
+    assert (str(views["quotes"]), str(views["memories"])) == (
+        f"collections.abc.Sequence[{Quote.__module__}.Quote]", f"collections.abc.Sequence[{Memory.__module__}.Memory]",
+    )  # fmt: skip
     hints = get_type_hints(Observer.__init__)
-    assert hints == {"calibration": Calibration, "contract": Contract, "filter": Filter, "return": type(None)}
+    assert hints["contract"] is Contract
+    assert [str(hints[n]).split(".")[-1].rstrip("]") for n in ("calibrations", "filters", "surfaces")] == [
+        Calibration.__name__, Filter.__name__, Surface.__name__,
+    ]  # fmt: skip
+
+
+def test_a_contract_on_other_bars_than_the_markets_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"^contract\.bar_hours is 4, [^\n]*bars of 1 h; set both alike$"):
+        world(1, 1, contract(bar_hours=4.0), market=BTC)
+
+
+def test_a_contract_on_more_assets_than_the_market_has_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"^the contract names 2 assets, the market has 1[^\n]*$"):
+        world(1, 1, PAIR, market=BTC)
+
+
+def test_a_tasks_observer_is_that_of_its_world() -> None:
+    task = Task.load("short_call")
+    assert task.observer().sha256 == task.world(1, 1, torch.Generator()).observer.sha256

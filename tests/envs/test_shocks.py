@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -13,81 +12,90 @@ from scipy.integrate import quad
 from torch import Tensor
 
 from envs import shocks
-from envs.calibration import Calibration, Liquidity, Shocks
+from envs.calibration import Liquidity, Shocks
 from envs.seeding import generators
-from envs.simulated import SHIPPED_CALIBRATION
 
 HOUR = 1 / 8760
-HAND = Shocks(base_rate=8.0, excitation=50.0, fall_threshold=3.0, half_life_hours=4.0, mean_size=0.05, max_size=0.2)
+HAND = Shocks(
+    base_rate=8.0,
+    excitation=50.0,
+    threshold=3.0,
+    half_life_hours=4.0,
+    leverage=1.5,
+    variance_gain=1.1,
+    news_gain=1.05,
+    least_size=6.0,
+    mean_size=3.0,
+    max_fall=0.2,
+    max_rise=0.15,
+    rise_share=0.4,
+)
 BOOK = Liquidity(
-    calm_half_spread=1e-4, stressed_half_spread=1e-3, calm_depth=2e6, stressed_depth=2e5, half_stress_rate=10.0
+    calm_half_spread=1e-4,
+    stressed_half_spread=1e-3,
+    calm_depth=2e6,
+    stressed_depth=2e5,
+    half_strain=10.0,
+    deleveraging_range=0.1,
+    deleveraged_share=0.4,
 )
 laws = st.builds(
-    Shocks,
+    lambda **changed: HAND.model_copy(update=changed),
     base_rate=st.floats(0, 100),
     excitation=st.floats(0, 100),
-    fall_threshold=st.floats(0.5, 5),
+    leverage=st.floats(0, 2),
     half_life_hours=st.floats(0.5, 100),
-    mean_size=st.floats(0.005, 0.2),
-    max_size=st.floats(0.05, 0.5),
+    least_size=st.floats(3, 8),
+    mean_size=st.floats(0.5, 5),
+    max_fall=st.floats(0.05, 0.5),
+    max_rise=st.floats(0.05, 0.5),
+    rise_share=st.floats(0, 1),
 )
-
-
-@pytest.fixture(scope="module")
-def shipped() -> Shocks:
-    return Calibration.load(SHIPPED_CALIBRATION).shocks
 
 
 def column(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def mean_of(law: Shocks, function: object) -> float:
-    """E[function(J)] by quadrature over the truncated exponential density."""
-    inside = -math.expm1(-law.max_size / law.mean_size)
-    value, _ = quad(
-        lambda j: function(j) * math.exp(-j / law.mean_size) / law.mean_size / inside,  # type: ignore[operator]
-        0,
-        law.max_size,
-        epsabs=0,
-        epsrel=1e-10,
+def mean_of(law: Shocks, deviation: float, sign: float, bound: float) -> float:
+    """E[e^(sign·min(deviation·size, bound))] by quadrature over the exponential density, the bounded part exactly."""
+    reach = max((bound / deviation - law.least_size) / law.mean_size, 0.0)
+    inside, _ = quad(
+        lambda x: math.exp(sign * deviation * (law.least_size + law.mean_size * x) - x), 0, min(reach, 60), epsrel=1e-11
     )
-    return float(value)
+    return inside + math.exp(sign * bound - reach)
 
 
-@given(law=laws)
-def test_closed_forms_are_the_integrals(law: Shocks) -> None:
-    assert shocks.mean_factor(law) == pytest.approx(mean_of(law, lambda j: math.exp(-j)), rel=1e-8)
-    assert shocks.second_moment(law) == pytest.approx(mean_of(law, lambda j: j * j), rel=1e-6)
+@given(law=laws, deviation=st.floats(0.001, 0.05))
+def test_mean_factor_is_the_integral_over_sizes_and_directions(law: Shocks, deviation: float) -> None:
+    """To the midpoint rule's error: with 4,096 points a monotone integrand is off by under its range over 2·4,096."""
+    found = float(shocks.mean_factor(law, column(deviation)))
+    up, down = mean_of(law, deviation, 1, law.max_rise), mean_of(law, deviation, -1, law.max_fall)
+    expected = law.rise_share * up + (1 - law.rise_share) * down
+    wide = law.rise_share * math.exp(law.max_rise) + (1 - law.rise_share)
+    assert found == pytest.approx(expected, abs=wide / (2 * shocks.QUADRATURE))
 
 
-def test_sizes_invert_the_truncated_exponential(shipped: Shocks) -> None:
-    """The distribution function of a size gives its uniform back; none reaches the bound."""
-    uniform = torch.linspace(0, 1 - 1e-9, 1001, dtype=torch.float64)
-    found = shocks.sizes(shipped, uniform)
-    inside = -math.expm1(-shipped.max_size / shipped.mean_size)
-    assert (-torch.expm1(-found / shipped.mean_size) / inside).tolist() == pytest.approx(uniform.tolist(), abs=1e-12)
-    assert float(found[0]) == 0
-    assert float(found.max()) < shipped.max_size
-    assert (found.diff() > 0).all()
+def test_sizes_share_out_direction_and_start_where_cascades_begin() -> None:
+    """Falls below 1 − rise_share, then rises, each exponential beyond least_size: quantiles, so they never decrease."""
+    found = shocks.sizes(HAND, column(0.6 * math.exp(-2), 0.6 - 1e-12, 0.6 + 1e-12, 1 - 0.4 * math.exp(-1)))
+    assert found.tolist() == pytest.approx([-12.0, -6.0, 6.0, 9.0])
+    assert (shocks.sizes(HAND, torch.linspace(0, 1, 999, dtype=torch.float64)).diff() >= 0).all()
 
 
-def test_sampled_sizes_have_the_closed_forms_moments(shipped: Shocks) -> None:
-    """k = 4 standard errors, n = 100,000."""
-    (generator,) = generators(201, 1)
-    drawn = shocks.sizes(shipped, torch.rand(100_000, generator=generator, dtype=torch.float64))
-    for sample, expected in (
-        ((-drawn).exp(), shocks.mean_factor(shipped)),
-        (drawn.square(), shocks.second_moment(shipped)),
-    ):
-        error = float(sample.std()) / math.sqrt(len(sample))
-        assert abs(float(sample.mean()) - expected) < 4 * error
+def test_sampled_sizes_have_the_laws_mean_and_share() -> None:
+    """k = 4 standard errors, n = 200,000."""
+    count = 200_000
+    drawn = shocks.sizes(HAND, torch.rand(count, generator=generators(201, 1)[0], dtype=torch.float64))
+    assert float(drawn.abs().mean()) == pytest.approx(9.0, abs=4 * 3 / math.sqrt(count))
+    assert float((drawn > 0).double().mean()) == pytest.approx(0.4, abs=4 * 0.5 / math.sqrt(count))
+    assert float(drawn.abs().min()) >= 6.0
 
 
-def test_excitement_halves_every_half_life_and_is_fed_by_falls_beyond_the_threshold() -> None:
-    calm, at, beyond, rise = -0.5, -3.0, -5.0, 9.0
-    found = shocks.excited(HAND, column(40.0, 40.0, 40.0, 40.0), column(calm, at, beyond, rise), 4 * HOUR)
-    assert found.tolist() == pytest.approx([20.0, 20.0, 20.0 + 50 * 2, 20.0])
+def test_excitement_halves_every_half_life_and_is_fed_by_moves_beyond_the_threshold() -> None:
+    calm, at, fall, rise = -0.5, -3.0, -5.0, 9.0
+    found = shocks.excited(HAND, column(40.0, 40.0, 40.0, 40.0), column(calm, at, fall, rise), 4 * HOUR)
+    assert found.tolist() == pytest.approx([20.0, 20.0, 22.0, 26.0])
 
 
 def test_decay_does_not_depend_on_the_bar_it_is_seen_through() -> None:
@@ -97,41 +105,53 @@ def test_decay_does_not_depend_on_the_bar_it_is_seen_through() -> None:
     assert float(hourly) == pytest.approx(10.0, rel=1e-12)
 
 
-@given(law=laws, excitement=st.floats(0, 1e4), hours=st.floats(0.1, 24))
-def test_probability_is_that_of_a_poisson_count(law: Shocks, excitement: float, hours: float) -> None:
-    found = float(shocks.probability(law, column(excitement), hours * HOUR))
-    assert found == pytest.approx(1 - math.exp(-(law.base_rate + excitement) * hours * HOUR), rel=1e-9, abs=1e-15)
+@given(law=laws, excitement=st.floats(0, 100), calm=st.floats(0.05, 20), hours=st.floats(0.1, 24))
+def test_probability_is_that_of_a_poisson_count(law: Shocks, excitement: float, calm: float, hours: float) -> None:
+    found = float(shocks.probability(law, column(excitement), column(calm), hours * HOUR))
+    rate = (law.base_rate + law.excitation * excitement) * calm ** (law.leverage / 2)
+    assert found == pytest.approx(1 - math.exp(-rate * hours * HOUR), rel=1e-9, abs=1e-15)
     assert 0 <= found <= 1
-    assert float(shocks.probability(law, column(excitement + 1), hours * HOUR)) >= found
+    assert float(shocks.probability(law, column(excitement + 1), column(calm), hours * HOUR)) >= found
+
+
+def test_calm_feeds_cascades_and_turbulence_starves_them() -> None:
+    """Leverage 1.5: at a quarter of the reference variance the rate is 4^0.75 times the reference's."""
+    rates = -torch.log1p(-shocks.probability(HAND, column(0, 0, 0), column(4.0, 1.0, 0.25), HOUR)) / HOUR
+    assert rates.tolist() == pytest.approx([8 * 4**0.75, 8, 8 * 4**-0.75])
 
 
 def test_rare_cascades_do_not_round_to_never() -> None:
     law = HAND.model_copy(update={"base_rate": 1e-9})
-    assert float(shocks.probability(law, torch.zeros(1), HOUR)) == pytest.approx(1e-9 * HOUR, rel=1e-5, abs=0)
+    found = float(shocks.probability(law, torch.zeros(1), torch.ones(1), HOUR))
+    assert found == pytest.approx(1e-9 * HOUR, rel=1e-5, abs=0)
 
 
-@given(law=laws, excitement=st.floats(0.01, 1e3), hours=st.floats(0.5, 48))
-def test_term_variance_is_the_mean_of_the_decaying_intensity(law: Shocks, excitement: float, hours: float) -> None:
-    """By 4,000 midpoints; over a century the whole decaying intensity is counted once."""
-    years, decay = hours * HOUR, math.log(2) / (law.half_life_hours * HOUR)
-    middle = (np.arange(4000) + 0.5) / 4000 * years
-    expected = excitement * shocks.second_moment(law) * float(np.exp(-decay * middle).mean())
-    found = shocks.term_variance(law, column(excitement, excitement), column(years, 100.0))
-    assert float(found[0]) == pytest.approx(expected, rel=1e-4)
-    assert float(found[1]) * 100 == pytest.approx(excitement * shocks.second_moment(law) / decay, rel=1e-9)
+def test_the_book_withdraws_by_hand_worked_shares() -> None:
+    strain = column(0.0, 10.0, 30.0)
+    congestion = shocks.congestion(BOOK, strain)
+    assert congestion.tolist() == pytest.approx([0, 1 / 2, 3 / 4])
+    assert shocks.half_spread(BOOK, strain).tolist() == pytest.approx([1e-4, 5.5e-4, 1e-4 + 9e-4 * 0.9])
+    assert shocks.depth(BOOK, congestion).tolist() == pytest.approx([2e6, 1.1e6, 6.5e5])
 
 
-def test_stress_is_one_half_at_its_rate_and_withdraws_the_book() -> None:
-    """Spread and depth go a stress's share of the way from calm to stressed: none, half, ten elevenths."""
-    excitement = column(0.0, 10.0, 100.0)
-    assert shocks.stress(BOOK, excitement).tolist() == pytest.approx([0, 1 / 2, 10 / 11])
-    assert shocks.half_spread(BOOK, excitement).tolist() == pytest.approx([1e-4, 5.5e-4, 1e-4 + 9e-4 * 10 / 11])
-    assert shocks.depth(BOOK, excitement).tolist() == pytest.approx([2e6, 1.1e6, 2e6 - 1.8e6 * 10 / 11])
+def test_far_from_the_crash_the_spread_recovers_twice_as_fast_as_the_depth() -> None:
+    """One half-life of a small strain: depth's shortfall halves, the spread's excess quarters."""
+    early, late = column(1e-4), column(5e-5)
+    spread = [float(shocks.half_spread(BOOK, x)) - BOOK.calm_half_spread for x in (early, late)]
+    missing = [BOOK.calm_depth - float(shocks.depth(BOOK, shocks.congestion(BOOK, x))) for x in (early, late)]
+    assert missing[0] / missing[1] == pytest.approx(2, rel=1e-4)
+    assert spread[0] / spread[1] == pytest.approx(4, rel=1e-3)
 
 
-@given(excitement=st.floats(0, 1e6))
-def test_a_stressed_book_stays_between_calm_and_stressed(excitement: float) -> None:
-    x = column(excitement)
-    assert 0 <= float(shocks.stress(BOOK, x)) < 1
-    assert 1e-4 <= float(shocks.half_spread(BOOK, x)) <= 1e-3
-    assert 2e5 <= float(shocks.depth(BOOK, x)) <= 2e6
+@given(strain=st.floats(0, 1e6))
+def test_a_strained_book_stays_between_calm_and_stressed(strain: float) -> None:
+    x = column(strain)
+    assert 0 <= float(shocks.congestion(BOOK, x)) < 1
+    assert BOOK.calm_half_spread <= float(shocks.half_spread(BOOK, x)) <= BOOK.stressed_half_spread
+    assert BOOK.stressed_depth <= float(shocks.depth(BOOK, shocks.congestion(BOOK, x))) <= BOOK.calm_depth
+
+
+def test_winners_are_closed_only_in_extreme_bars_and_never_beyond_the_share() -> None:
+    low = column(100.0, 100.0, 100.0, 100.0)
+    high = low * torch.exp(column(0.09, 0.1, 0.15, 0.5))
+    assert shocks.deleveraged(BOOK, low, high).tolist() == pytest.approx([0, 0, 0.2, 0.4], abs=1e-12)

@@ -59,14 +59,15 @@ def test_a_missing_limit_is_an_error(tmp_path: Path, path: str) -> None:
         ({"breakers__stale_data__confirmations": 0}, "confirmations"),
         ({"breakers__os": {}}, "no such breaker"),
         ({"name": "Has Space"}, "name"),
-        ({"calibration": "x.toml"}, "remove|either"),
+        ({"task": "short_call"}, "either model or task"),
+        ({"model": None}, "either model or task"),
+        ({"calibration": "x.toml"}, "calibration"),
+        ({"venue__seed": -1}, "venue.seed"),
         ({"venue__name": "nyse"}, "venue.name"),
     ],
 )
 def test_bad_settings_are_one_line_that_names_them(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
-    raw = raw_config(**changes)
-    if "calibration" in changes:
-        del raw["model"]
+    raw = {name: value for name, value in raw_config(**changes).items() if value is not None}
     with pytest.raises(BadInput, match=words) as caught:
         load(tmp_path, raw)
     assert "\n" not in str(caught.value)

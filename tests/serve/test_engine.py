@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
+from functools import cache
 
 import pytest
 import torch
@@ -32,6 +33,11 @@ from tests.serve.support import SPOT, START, call, history, opening, quote, star
 NEUTRAL = (0.0, 0.0)
 
 
+@cache
+def usual() -> Engine:
+    return Engine.opened(started())
+
+
 def bar(ended: int) -> BarClosed:
     return BarClosed(ended, ended)
 
@@ -39,7 +45,7 @@ def bar(ended: int) -> BarClosed:
 def fold(events: Iterable[Event], engine: Engine | None = None) -> tuple[State, list[Output]]:
     """The state after the events, and all outputs; every item survives its encoding on the way."""
     events = [*events]
-    engine = Engine.opened(opening()[0]) if engine is None else engine
+    engine = usual() if engine is None else engine
     state, outputs = engine.initial(), list[Output]()
     for event in events:
         again = decode(encode(event))
@@ -71,7 +77,8 @@ def test_a_warm_session_asks_the_policy_and_trades_to_its_band(engine: Engine) -
     assert len(question.features) == len(engine.setup.market.observer.names)
     assert of(SubmitOrder, outputs) == []
     assert state.question is not None
-    band = decision.read(torch.tensor([[[0.3, -0.2]]], dtype=torch.float64), state.question.observation)
+    seen = engine.setup.market.observe(state.question.sight)
+    band = decision.read(torch.tensor([[[0.3, -0.2]]], dtype=torch.float64), seen)
     state, outputs = fold([*opening(), reply((0.3, -0.2))], engine)
     order = of(SubmitOrder, outputs)[0]
     assert isinstance(order, SubmitOrder)
@@ -261,6 +268,26 @@ def test_a_confirmed_jump_reduces_at_once_by_the_analytic_hedge() -> None:
     moved = of(Transition, outputs)[-1]
     assert isinstance(moved, Transition)
     assert (moved.breaker, moved.after) == ("price_jump", "REDUCING")
+
+
+def test_an_answer_about_a_call_that_is_gone_is_dropped_and_the_next_call_asked_about() -> None:
+    settled = OptionSettled(START + 3, "call-1", SPOT, Decimal(0))
+    second = replace(call(START + 4, strike=SPOT * 1.01), option="call-2")
+    state, outputs = fold([*opening(), settled, second, reply(at=START + 5)])
+    assert of(Decision, outputs) == []
+    assert state.question is not None
+    assert (state.question.asked.request, state.question.sight.option) == ("test-q000002", second)
+
+
+def test_the_margin_account_begins_anew_with_every_call() -> None:
+    _, first = fold([*opening(), reply()])
+    held, _ = fold([*opening(), reply(), *filled(first)])
+    units = held.ledger.position
+    assert held.account == -units * 20_001 - Decimal("1.5")
+    events = [*opening(), reply(), *filled(first), OptionSettled(START + 9, "call-1", SPOT, Decimal(-7))]
+    second = replace(call(START + 12), option="call-2")
+    over, _ = fold([*events, quote(START + 11, 19_000.0), second])
+    assert over.account == -units * 19_000, "what the hedge lost before is settled, and what it still holds is not"
 
 
 def test_a_settled_book_closes_its_hedge() -> None:

@@ -8,13 +8,14 @@ from envs.types import BadInput
 from serve.clock import HOUR, SECOND, VirtualClock, parse, show
 from serve.errors import FeedError
 from serve.feed import Bar, Follow, QuoteModel, Replay, read_bars, split, walk
-from tests.serve.support import CALIBRATION, CONTRACT, SPOT, START, write_bars
+from serve.market import Market
+from tests.serve.support import SPOT, START, task, write_bars
 
 CLOSES = (SPOT,) * 5
 
 
 def model() -> QuoteModel:
-    return QuoteModel(CALIBRATION, CONTRACT, CLOSES)
+    return QuoteModel(Market(task()), CLOSES)
 
 
 def test_a_bar_walks_its_low_and_high_in_the_order_that_fits() -> None:

@@ -29,7 +29,7 @@ journal, arguments = pathlib.Path(sys.argv[1]), sys.argv[2:]
 
 def tell():
     wal = journal.with_name(journal.name + "-wal")
-    while not wal.exists() or wal.stat().st_size < 100_000:
+    while not wal.exists() or wal.stat().st_size < 50_000:
         threading.Event().wait(0.02)
     print(json.dumps(sorted(sys.modules)), flush=True)
 

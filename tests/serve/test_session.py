@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from serve.session import Source, run
 from serve.states import RiskState
 from serve.tally import Tally
 from serve.venues.paper import Paper
-from tests.serve.support import CONTRACT, START, opening, write_bars
+from tests.serve.support import CONTRACT, START, VENUE, opening, write_bars
 
 
 @pytest.fixture(scope="session")
@@ -146,7 +145,7 @@ class Full(Journal):
 
 
 def test_what_cannot_be_journalled_does_not_leave(tmp_path: Path) -> None:
-    journal, venue, core = Full(str(tmp_path / "full.db")), Paper(CONTRACT, Decimal("0.001")), Core()
+    journal, venue, core = Full(str(tmp_path / "full.db")), Paper(CONTRACT, VENUE), Core()
     runner = Runner(journal, venue, None, core)
     events = opening()
     venue.show(events[2])  # type: ignore[arg-type]
@@ -170,7 +169,7 @@ def test_a_halt_survives_a_restart(
     cut = copied(day[0], tmp_path / "cut.db", 40)
     core, _ = replayed(cut)
     assert core.state is not None
-    runner = Runner(cut, Paper(CONTRACT, Decimal("0.001")), None, core)
+    runner = Runner(cut, Paper(CONTRACT, VENUE), None, core)
     runner.handle(Operator(core.state.time, "halt", "ann", "exercise", ""))
     orders = core.state.orders_made
     again = run(settings, cut, Source(bars, START, 2))

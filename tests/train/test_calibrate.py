@@ -17,16 +17,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from envs.calibration import Calibration, Funding, Regimes
-from envs.history import load_bars, load_funding
-from envs.simulated import SHIPPED_CALIBRATION
+from envs.history import DATA, load_bars, load_funding
 from envs.types import BadInput
 from envs.volatility import garch, regimes
-from train import cascades, msgarch, premium
+from train import cascades, levels, likeness, msgarch, premium
 from train.calibrate import calibrate, command
 from train.msgarch import Sample
 from train.single import fit_single
 
 HOUR = 1 / 8760
+Array, Mask = NDArray[np.float64], NDArray[np.bool_]
+SHIPPED = ("btc_2017_2022", "eth_2022_2024")
+HAZARD_ERRORS = (0.21, 0.12, 0.11, 0.071)  # ln base rate, ln excitation, ln half-life, leverage
+PREMIUM_ERRORS = (1.3e-5, 3.8e-6, 0.0019)  # mean, standard deviation, persistence
 PAIR = Regimes(
     transition=((0.98, 0.02), (0.05, 0.95)),
     omega=(0.002, 0.05),
@@ -55,7 +58,8 @@ def simulated(model: Regimes, bars: int, seed: int) -> NDArray[np.float64]:
 def sample(returns: NDArray[np.float64], missing: list[int], extreme: list[int], truncation: float) -> Sample:
     usable, found = np.ones(len(returns), bool), np.zeros(len(returns), bool)
     usable[missing], found[extreme] = False, True
-    return Sample.of(np.where(usable, returns, np.nan), usable, found & usable, HOUR, truncation, feed=0.01)
+    known = np.where(usable, returns, np.nan)
+    return Sample.of(known, usable, found & usable, HOUR, truncation)
 
 
 def stepwise(data: Sample, model: Regimes, returns: NDArray[np.float64]) -> tuple[float, list[float]]:
@@ -124,47 +128,102 @@ def test_single_fit_reports_archs_density() -> None:
     assert single.log_density(returns**2 / HOUR, variance, HOUR).sum() == pytest.approx(single.log_likelihood)
 
 
+@pytest.mark.slow
 def test_known_regimes_are_recovered() -> None:
-    truth = PAIR.model_copy(update={"leverage": (0.0, 0.0), "truncation": 10.0, "omega": (0.0008, 0.12)})
-    returns = simulated(truth, 12_000, seed=11)
-    data = replace(sample(returns, [], [], truncation=10.0), feed=0.0)
-    data = replace(data, target=float(data.news.mean()))
+    pace, era = np.array([[0.98, 0.02], [0.05, 0.95]]), np.array([[0.998, 0.002], [0.003, 0.997]])
+    truth = PAIR.model_copy(
+        update={
+            "transition": np.kron(era, pace).tolist(),
+            "omega": (0.0008, 0.06, 0.004, 0.30),
+            "alpha": (0.03, 0.12) * 2,
+            "leverage": (0.0,) * 4,
+            "beta": (0.95, 0.82) * 2,
+            "truncation": 10.0,
+        }
+    )
+    returns = simulated(truth, 30_000, seed=11)
+    data = sample(returns, [], [], truncation=10.0)
     found = msgarch.fit(data)
     assert found.log_likelihood > msgarch.log_likelihood(data, truth) - 2  # targeting costs a little
-    # Three standard errors each, measured over ten seeds: 0.19; 0.0031, 0.0113; 0.0033, 0.036.
-    assert found.regimes.degrees_of_freedom == pytest.approx(4.0, abs=0.57)
-    assert (np.abs(np.diag(found.regimes.transition) - [0.98, 0.95]) <= [0.0093, 0.034]).all()
-    assert (np.abs(np.array(found.regimes.beta) - [0.95, 0.82]) <= [0.0099, 0.109]).all()
+    assert found.regimes.degrees_of_freedom == pytest.approx(4.0, abs=0.6)
+    stays = np.array(found.regimes.transition).diagonal()
+    assert stays == pytest.approx(np.array(truth.transition).diagonal(), abs=0.03)
+    assert np.array(found.regimes.beta) == pytest.approx(truth.beta, abs=0.09)
 
 
-def test_the_fit_meets_its_constraints() -> None:
-    shipped = Calibration.load(SHIPPED_CALIBRATION)
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_markets_keep_the_fits_constraints(name: str) -> None:
+    shipped = Calibration.load(DATA / f"{name}.toml")
     tensors = garch.RegimeTensors.of(shipped.regimes)
     inside = regimes.joint_variance(tensors).diagonal() / regimes.stationary(tensors.transition)
-    assert regimes.spectral_radius(tensors) < msgarch.MAX_RADIUS
-    assert inside[0] < inside[1]
-    assert 1 < HOUR * 8760 / (1 - float(tensors.transition[1, 1])) < 24 * 30
+    assert regimes.spectral_radius(msgarch.fed(tensors, shipped.shocks.news_gain)) < msgarch.MAX_RADIUS
+    assert inside[0] < inside[1] < inside[3]
+    assert inside[0] < inside[2] < inside[3]
+    eras = tensors.transition[:2, 2:].sum(1), tensors.transition[2:, :2].sum(1)
+    assert all(24 * 30 < 1 / float(leave) < 24 * 1000 for pair in eras for leave in pair)
+
+
+def test_an_era_multiplies_omega_alone_and_changes_apart_from_the_pace() -> None:
+    shipped = Calibration.load(DATA / "btc_2017_2022.toml").regimes
+    omega, transition = np.array(shipped.omega).reshape(2, 2), np.array(shipped.transition)
+    assert omega[1] / omega[0] == pytest.approx(omega[1, 0] / omega[0, 0])
+    era = transition.reshape(2, 2, 2, 2).sum(axis=3)[:, 0]
+    pace = transition.reshape(2, 2, 2, 2).sum(axis=2)[0]
+    assert np.kron(era, pace) == pytest.approx(transition)
+
+
+def hazardous(leverage: float, excitation: float, seed: int, bars: int = 60_000) -> tuple[Array, Mask, Array]:
+    """Moves (bars,), which are cascades, and calm (bars,), of a hazard of 20 a year, half-life 12 h."""
+    generator = np.random.default_rng(seed)
+    moves, calm = generator.standard_t(4, bars), np.exp(generator.normal(0, 1, bars))
+    decay, excess, x, events = 0.5 ** (1 / 12), np.maximum(np.abs(moves) - 3, 0), 0.0, np.zeros(bars, bool)
+    for bar in range(bars):
+        rate = (20 + excitation * x) * calm[bar] ** (leverage / 2)
+        events[bar] = generator.random() < -math.expm1(-rate * HOUR)
+        x = x * decay + excess[bar]
+    return moves, events, calm
 
 
 def test_hazard_is_recovered_within_its_standard_errors() -> None:
-    generator, bars = np.random.default_rng(4), 60_000
-    falls = generator.standard_t(4, bars)
-    decay, excess, x, events = 0.5 ** (1 / 12), np.maximum(falls - 3, 0), 0.0, np.zeros(bars, bool)
-    for bar in range(bars):
-        events[bar] = generator.random() < -math.expm1(-(20 + x) * HOUR)
-        x = x * decay + 150 * excess[bar]
-    found = cascades.fit_hazard(falls, events, HOUR)
-    # Three standard errors each, measured over twelve seeds: 0.186, 0.077, 0.083.
-    assert math.log(found.base_rate / 20) == pytest.approx(0, abs=0.56)
-    assert math.log(found.excitation / 150) == pytest.approx(0, abs=0.23)
-    assert math.log(found.half_life_hours / 12) == pytest.approx(0, abs=0.25)
-    assert found.likelihood_ratio > 30
+    found = cascades.fit_hazard(*hazardous(1.2, 80.0, seed=4), HOUR)
+    # Three standard errors each, measured over twelve seeds: HAZARD_ERRORS.
+    assert math.log(found.base_rate / 20) == pytest.approx(0, abs=3 * HAZARD_ERRORS[0])
+    assert math.log(found.excitation / 80) == pytest.approx(0, abs=3 * HAZARD_ERRORS[1])
+    assert math.log(found.half_life_hours / 12) == pytest.approx(0, abs=3 * HAZARD_ERRORS[2])
+    assert found.leverage == pytest.approx(1.2, abs=3 * HAZARD_ERRORS[3])
+    assert min(found.excitation_ratio, found.leverage_ratio) > 30
 
 
 def test_a_constant_hazard_earns_no_likelihood() -> None:
     generator = np.random.default_rng(8)
-    found = cascades.fit_hazard(generator.standard_t(4, 40_000), generator.random(40_000) < 15 * HOUR, HOUR)
-    assert found.likelihood_ratio < 9.2  # 1 % point of χ² with two degrees of freedom
+    events, calm = generator.random(40_000) < 15 * HOUR, np.exp(generator.normal(0, 1, 40_000))
+    found = cascades.fit_hazard(generator.standard_t(4, 40_000), events, calm, HOUR)
+    assert found.excitation_ratio < 9.2  # 1 % point of χ² with two degrees of freedom
+    assert found.leverage_ratio < 6.6  # with one
+    if found.excitation_ratio < cascades.FIVE_PERCENT:
+        assert (found.excitation, found.half_life_hours) == (0.0, cascades.USUAL_HALF_LIFE)
+
+
+def test_cascades_take_their_numbers_from_the_moves_seen() -> None:
+    hazard = cascades.Hazard(5.0, 1.0, 4.0, 1.0, 9.0, 9.0)
+    returns, moves = np.array([np.nan, 0.01, -0.02, 0.09, -0.10]), np.array([0.0, 1.0, -2.0, 9.0, -8.0])
+    made = cascades.shocks(hazard, returns, moves, np.abs(moves) > 6, np.full(5, 0.01**2 / HOUR), HOUR)
+    assert (made.mean_size, made.rise_share) == pytest.approx((2.5, 0.5))
+    assert (made.max_fall, made.max_rise) == pytest.approx((0.10, 0.09))
+    ordinary = (1 + 4) / 2
+    assert made.variance_gain == pytest.approx((1 + 4 + 81 + 100) / 4 / ordinary)
+    assert made.news_gain == pytest.approx((1 + 4 + 36 + 36) / 4 / ordinary)
+
+
+def test_levels_are_met_and_the_premium_is_over_realised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Common random numbers: after four trials the same seed finds the levels asked for."""
+    monkeypatch.setattr(levels, "PATHS", 256)
+    monkeypatch.setattr("envs.markets.garch.BURN_IN", 100)
+    made = levels.met(Calibration.load(DATA / "btc_2017_2022.toml"), variance=0.5, cascades=0.004)
+    found = levels.simulated(made)
+    assert found.variance == pytest.approx(0.5, rel=0.05)
+    assert found.cascades == pytest.approx(0.004, rel=0.1)
+    assert made.surface.risk_premium * found.forecast - found.realised == pytest.approx(levels.IMPLIED_PREMIUM)
 
 
 def test_premium_gives_back_the_moments_of_its_funding() -> None:
@@ -172,10 +231,10 @@ def test_premium_gives_back_the_moments_of_its_funding() -> None:
     noise = np.random.default_rng(99).standard_normal(60_000)
     days = pd.Series(premium.simulated_daily(truth, noise))
     found = premium.fit_premium(days)
-    # Three standard errors each, measured over eight seeds: 1.0e-5, 4.9e-6, 0.0032.
-    assert found.mean_premium == pytest.approx(truth.mean_premium, abs=3e-5)
-    assert found.premium_std == pytest.approx(truth.premium_std, abs=1.5e-5)
-    assert found.persistence == pytest.approx(truth.persistence, abs=0.0096)
+    # Three standard errors each, measured over eight seeds: PREMIUM_ERRORS.
+    assert found.mean_premium == pytest.approx(truth.mean_premium, abs=3 * PREMIUM_ERRORS[0])
+    assert found.premium_std == pytest.approx(truth.premium_std, abs=3 * PREMIUM_ERRORS[1])
+    assert found.persistence == pytest.approx(truth.persistence, abs=3 * PREMIUM_ERRORS[2])
 
 
 def test_windows_too_short_are_refused() -> None:
@@ -195,23 +254,46 @@ def test_funding_window_takes_whole_days_that_have_ended() -> None:
     assert kept.tolist() == [1.0, 2.0]
 
 
-def test_the_command_writes_a_file_that_loads_and_prints_json(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.slow
+def test_the_command_writes_a_file_that_loads_a_page_and_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("train.likeness.PATHS", 4)
     out = tmp_path / "models" / "short.toml"
-    command(out, data="btc", funding="btc", first="2019-10-01", last="2020-10-01", json=True)
+    command(out, data="btc", funding="none", first="2019-10-01", last="2020-04-01", report=None, json=True)
     printed = json.loads(capsys.readouterr().out)
     written = Calibration.load(out)
     assert written.source.first == "2019-10-01T00:00:00+00:00"
-    assert printed["bars"] == written.source.bars == 24 * 366
-    assert printed["stationary_volatility"] == pytest.approx(printed["sample_volatility"])
+    assert printed["bars"] == written.source.bars == 24 * 183
+    assert written.funding == Calibration.load(DATA / "btc_2017_2022.toml").funding
+    assert "must" in out.with_suffix(".html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
-def test_the_shipped_calibration_is_what_the_shipped_data_gives() -> None:
-    shipped = Calibration.load(SHIPPED_CALIBRATION)
-    found, diagnostics = calibrate(load_bars("btc"), load_funding("btc"), "2017-07-01", "2022-03-01")
+@pytest.mark.parametrize(
+    ("name", "first", "last"), [("btc", "2017-07-01", "2022-03-01"), ("eth", "2022-04-01", "2024-01-01")]
+)
+def test_the_shipped_calibrations_are_what_the_shipped_data_gives(name: str, first: str, last: str) -> None:
+    (shipped,) = (made for made in map(Calibration.load, map(_file, SHIPPED)) if made.source.asset == name)
+    found, diagnostics = calibrate(load_bars(name), load_funding("btc"), first, last)
     assert found.source == shipped.source
     assert np.array(found.regimes.alpha) == pytest.approx(shipped.regimes.alpha, rel=0.02)
+    assert found.reference_volatility == pytest.approx(shipped.reference_volatility)
     assert diagnostics.log_likelihood > diagnostics.single_log_likelihood + 100
-    assert diagnostics.stationary_volatility == pytest.approx(diagnostics.sample_volatility, rel=1e-9)
+    assert diagnostics.level_cost < 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHIPPED)
+def test_simulated_statistics_lie_inside_the_real_intervals(name: str) -> None:
+    """All that a market must have, and at least half of the rest."""
+    shipped = Calibration.load(_file(name))
+    bars = load_bars(shipped.source.asset).window(shipped.source.first, shipped.source.last)
+    targets = likeness.judged(shipped, bars, load_funding("btc")).targets
+    assert [target.name for target in targets if target.core and not target.inside] == []
+    rest = [target.inside for target in targets if not target.core]
+    assert sum(rest) >= len(rest) / 2
+
+
+def _file(name: str) -> Path:
+    return DATA / f"{name}.toml"

@@ -9,25 +9,23 @@ import pytest
 import torch
 
 from agents.delta import Delta
+from agents.delta_gamma import DeltaGamma
 from agents.fixed_band import FixedBand
 from agents.no_hedge import NoHedge
 from agents.whalley_wilmott import WhalleyWilmott
 from agents.zakamouline import Zakamouline
-from envs import decision, simulated
-from envs.calibration import Calibration
-from envs.contract import Contract
+from envs import decision
 from envs.decision import Band
 from envs.hedging import HedgingWorld
 from envs.markets import garch as simulation
-from envs.objective import MeanShortfall
 from envs.observation import Observation
 from envs.seeding import generators
+from envs.task import Task
+from tests.train import support
 from train import cohort
 from train.cohort import Outcome
 
-CALIBRATION = Calibration.load(simulated.SHIPPED_CALIBRATION)
-CONTRACT = Contract(option_bars=24, decision_bars=4)
-OBJECTIVE = MeanShortfall()
+TASK = support.task(support.CALIBRATED, bars=24)
 
 
 class Halfway:
@@ -50,8 +48,8 @@ def _small_market(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulation, "ATOMS", 1 << 12)
 
 
-def worlds(paths: int, hedgers: int, block: int = 100, seed: int = 901) -> Iterator[HedgingWorld]:
-    return simulated.cohort(CALIBRATION, CONTRACT, OBJECTIVE, paths, hedgers, generators(seed, 1)[0], block)
+def worlds(paths: int, hedgers: int, block: int = 100, seed: int = 901, task: Task = TASK) -> Iterator[HedgingWorld]:
+    return task.cohort(paths, hedgers, generators(seed, 1)[0], block)
 
 
 @pytest.mark.parametrize("place", range(len(AGENTS)))
@@ -64,10 +62,11 @@ def test_an_agent_in_a_cohort_is_that_agent_stepped_alone(place: int) -> None:
     alone = {
         "loss": world.episode.loss,
         "fees": book.fees / 1e6,
+        "slippage": book.slippage / 1e6,
         "funding": book.funding / 1e6,
-        "turnover": book.traded / 1e6,
+        "turnover": book.traded[..., 0] / 1e6,
     }
-    assert world.episode.option.bars_left.tolist() == [0] * 30
+    assert world.episode.bars_left.tolist() == [0] * 30
     for name, value in alone.items():
         assert (getattr(together, name)[:, place] - value[:, 0]).abs().max() < tolerance, name
 
@@ -80,7 +79,7 @@ def test_every_agent_meets_the_same_paths() -> None:
 
 def test_holding_nothing_costs_nothing() -> None:
     outcome = cohort.run(worlds(30, 2), [NoHedge(), Delta()])
-    for name in ("fees", "funding", "turnover", "trades"):
+    for name in ("fees", "slippage", "funding", "turnover", "trades"):
         assert (getattr(outcome, name)[:, 0] == 0).all(), name
         assert (getattr(outcome, name)[:, 1] != 0).all(), name
     assert (outcome.loss[:, 0] != 0).all()
@@ -126,8 +125,33 @@ def test_trades_are_a_share_of_decisions_and_the_close() -> None:
     (world,) = worlds(30, 1)
     traded = torch.zeros(30, 1)
     for _ in range(6):
-        band, option = Delta().band(world.observation), world.episode.option
-        traded += decision.order(band, world.observation.hedge, option.units, world.lot(option)) != 0
+        band = Delta().band(world.observation)
+        traded += decision.orders(band, world.observation.scene, world.lots())[..., 0] != 0
         world.advance(band)
-        traded += 0.0 if bool(world.episode.option.bars_left[0] > 0) else 1.0  # every delta hedge is closed
+        traded += 0.0 if bool(world.episode.bars_left[0] > 0) else 1.0  # every delta hedge is closed
     torch.testing.assert_close(found, traded / 7)
+
+
+def test_two_instruments_are_counted_together() -> None:
+    """With an option among the hedges: turnover is over both, a share of trades over what both could."""
+    task = support.task(bars=24, hedges=support.WITH_OPTION)
+    outcome = cohort.run(worlds(30, 2, task=task), [Delta(), DeltaGamma()])
+    assert float(outcome.trades[:, 0].mean()) == pytest.approx(0.5, abs=0.01)
+    assert 0.6 < float(outcome.trades[:, 1].mean()) <= 1  # the option rests where its lot is larger than the order
+    (world,) = worlds(30, 1, task=task)
+    for _ in range(6):
+        world.advance(DeltaGamma().band(world.observation))
+    traded = world.episode.book.traded[:, 0] / 1e6
+    assert (traded > 0).all()
+    torch.testing.assert_close(outcome.turnover[:, 1], traded.sum(-1))
+    assert (outcome.slippage[:, 0] < outcome.slippage[:, 1]).all()  # an option's spread is a hundred times as wide
+
+
+def test_liquidations_are_a_share_of_accounts() -> None:
+    """Collateral of 2 % does not outlast a day of any large move; without margin nobody is liquidated."""
+    poor = support.task(support.CALIBRATED, bars=24, margin={"mode": "isolated", "collateral": [{"amount": 0.02}]})
+    found = cohort.run(worlds(200, 2, task=poor), [Delta(), NoHedge()]).liquidated
+    assert 0 < float(found[:, 0].mean()) < 1
+    assert set(found[:, 0].tolist()) == {0.0, 1.0}
+    assert not found[:, 1].any()
+    assert not cohort.run(worlds(50, 1), [Delta()]).liquidated.any()

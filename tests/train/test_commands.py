@@ -2,40 +2,73 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+import rehedge
+
 ROOT = Path(__file__).parents[2]
+BTC = "envs/data/btc_2017_2022.toml"
 
 
-def rehedge(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "rehedge.py", *arguments], capture_output=True, text=True, cwd=ROOT)
+TASK = """
+id = "Brief"
+about = "a short call of two days"
+[market]
+settings.assets = ["btc_2017_2022"]
+[contract]
+bars = 48
+claims = [{ instrument = { kind = "option", bars = 48 } }]
+"""
+
+
+class Done(NamedTuple):
+    returncode: object
+    stdout: str
+    stderr: str
+
+
+def command(*arguments: str) -> Done:
+    """The command in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        rehedge.main(list(arguments))
+    return Done(ended.value.code, out.getvalue(), err.getvalue())
+
+
+def process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Trained for a moment."""
     folder = tmp_path_factory.mktemp("trained")
-    recipe = folder / "recipe.toml"
+    task, recipe = folder / "task.toml", folder / "recipe.toml"
+    task.write_text(TASK)
     recipe.write_text(
-        "tuning_paths = 64\n[contract]\noption_bars = 48\n[learning]\nsteps = 512\npaths = 16\nhedgers = 4\n"
-        "rollout = 4\nminibatches = 2\nepochs = 1\nvalidation_paths = 32\nvalidations = 1\n"
+        f"tuning_paths = 256\ntask = '{task}'\n[learning]\nsteps = 512\npaths = 16\nhedgers = 4\n"
+        "rollout = 4\nminibatches = 2\nepochs = 1\nwarm_up = 2\nwarm_up_paths = 32\n"
+        "validation_paths = 32\nvalidations = 1\n"
     )
-    done = rehedge("train", str(folder / "model"), "--recipe", str(recipe), "--threads", "1")
+    done = command("train", str(folder / "model"), "--recipe", str(recipe), "--threads", "1")
     assert done.returncode == 0, done.stderr
     return folder / "model"
 
 
 def test_evaluate_prints_one_object_with_every_agent_and_difference(model: Path, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    done = rehedge("evaluate", str(model), "--paths", "1000", "--json", "--threads", "1", "--report", str(page))
+    done = command("evaluate", str(model), "--paths", "1000", "--json", "--threads", "1", "--report", str(page))
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    statistics = {"mean", "std", "y", "cvar95", "cvar99", "turnover", "cost", "paths"}
+    statistics = {"mean", "std", "y", "cvar95", "cvar99", "turnover", "cost", "fees", "slippage", "liquidated", "paths"}
     for where in (told, told["history"]):
         assert {"no hedge", "delta", "Whalley-Wilmott", "Zakamouline", "PPO untrained", "PPO"} <= set(where["agents"])
         assert all(statistics <= set(row) for row in where["agents"].values())
@@ -51,10 +84,12 @@ def test_evaluate_prints_one_object_with_every_agent_and_difference(model: Path,
 
 
 def test_models_are_listed_and_shown(model: Path) -> None:
-    done = rehedge("models", str(model), "--json")
+    done = command("models", str(model), "--json")
     (card,) = json.loads(done.stdout)
-    assert card["contract"]["option_bars"] == 48
-    assert rehedge("models", "--folder", str(model.parent)).returncode == 0
+    assert card["task"]["contract"]["bars"] == 48
+    listed = command("models", "--folder", str(model.parent))
+    assert listed.returncode == 0
+    assert "2022-03-01" in listed.stdout  # where the calibration window ends
 
 
 @pytest.mark.parametrize(
@@ -63,22 +98,30 @@ def test_models_are_listed_and_shown(model: Path) -> None:
         (("evaluate", "nowhere"), "nowhere/card.json: no such file"),
         (("train", "runs/x", "--recipe", "nowhere.toml"), "nowhere.toml: no such file"),
         (("train", "runs/x", "--device", "tpu"), "--device tpu: not available"),
+        (("train", "runs/x", "--task", "lunar"), "task 'lunar': unknown"),
+        (("train", "runs/x", "--task", "nowhere.toml"), "nowhere.toml: no such file"),
+        (("train", "runs/x", "--task", "multi_asset", "--calibration", BTC), "takes 2 calibrations, 1 given"),
         (("calibrate", "--data", "nowhere.csv", "--out", "runs/x.toml"), "nowhere.csv"),
         (("serve", "nowhere.toml", "--journal", "runs/x.db"), "nowhere.toml: no such file"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...], words: str) -> None:
-    done = rehedge(*arguments)
+    done = command(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert words in done.stderr
 
 
+def test_a_process_ends_with_the_exit_code() -> None:
+    done = process("rehedge.py", "models", "nowhere")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
 def test_an_unknown_key_in_a_recipe(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text("[learning]\nlearning_rat = 0.1\n")
-    done = rehedge("train", str(tmp_path / "model"), "--recipe", str(recipe))
+    done = command("train", str(tmp_path / "model"), "--recipe", str(recipe))
     assert (done.returncode, "learning.learning_rat" in done.stderr) == (2, True)
 
 
@@ -87,20 +130,18 @@ def test_a_broken_row(tmp_path: Path) -> None:
     bars.write_text(
         "time,open,high,low,close,volume\n2024-01-01T00:00:00Z,1,2,1,1,1\n2024-01-01T01:00:00Z,1,2,1,-1,1\n"
     )
-    done = rehedge("calibrate", "--data", str(bars), "--out", str(tmp_path / "x.toml"))
+    done = command("calibrate", "--data", str(bars), "--out", str(tmp_path / "x.toml"))
     assert done.returncode == 2
     assert "bars.csv" in done.stderr
     assert "row 3" in done.stderr
 
 
 def test_the_seed_of_training_cannot_judge(model: Path) -> None:
-    done = rehedge("evaluate", str(model), "--seed", "0")
+    done = command("evaluate", str(model), "--seed", "0")
     assert (done.returncode, "choose another" in done.stderr) == (2, True)
 
 
 def test_help_names_every_command_and_imports_no_library() -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "rehedge.py", "--help"], capture_output=True, text=True, cwd=ROOT
-    )
+    done = process("-X", "importtime", "rehedge.py", "--help")
     assert all(name in done.stdout for name in ("demo", "calibrate", "train", "evaluate", "serve", "replay"))
     assert "stable_baselines3" not in done.stderr

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from agents.network import ActorNetwork
-from envs import simulated
-from envs.calibration import Calibration
-from envs.contract import Contract
-from envs.objective import MeanShortfall
+from envs.objectives.mean_shortfall import MeanShortfall
+from envs.objectives.mean_std import MeanStd
 from envs.seeding import generators
+from envs.task import Task
+from tests.train import support
 from train import pathwise
 from train.learn import Settings, Validator, learn, outlook
 
-CALIBRATION = Calibration.load(simulated.SHIPPED_CALIBRATION)
-CONTRACT = Contract(option_bars=48, risk_aversion=200.0, lot_fraction=0.0)  # far from tuned: much to gain
+HEDGE = {"instrument": {"kind": "perpetual"}, "lot_fraction": 0.0}
+TASK = support.task(risk_aversion=2000.0, hedges=[HEDGE])  # far from tuned: much to gain
+CURVED = support.task(hedges=support.WITH_OPTION, greek_band=5.0)
+CPU = torch.device("cpu")
 SMALL = Settings(
     steps=1024,
     paths=32,
@@ -30,29 +34,47 @@ SMALL = Settings(
 )
 
 
-def validator(paths: int, seed: int = 3) -> Validator:
+def validator(paths: int, seed: int = 3, task: Task = TASK) -> Validator:
     (generator,) = generators(seed, 1)
-    return Validator(simulated.world(CALIBRATION, CONTRACT, MeanShortfall(), paths, 2, generator, controlled=True))
+    return Validator(task.world(paths, 2, generator, controlled=True))
 
 
-def blank() -> ActorNetwork:
+def blank(task: Task = TASK) -> ActorNetwork:
     """Of action 0."""
-    network = ActorNetwork(11, (16,), "silu", 2)
-    last = network.layers[-1]
-    for parameter in last.parameters():
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        network = ActorNetwork(len(task.observer().names), (16,), "silu", task.actions)
+    for parameter in network.layers[-1].parameters():
         torch.nn.init.zeros_(parameter)
     return network
 
 
+def weights(network: ActorNetwork) -> torch.Tensor:
+    return torch.cat([parameter.flatten() for parameter in network.parameters()])
+
+
 def test_one_seed_gives_one_policy_and_another_gives_another() -> None:
-    device = torch.device("cpu")
-    one, same, other = (learn(CALIBRATION, CONTRACT, MeanShortfall(), SMALL, seed, device) for seed in (5, 5, 6))
-    weights = [torch.cat([p.flatten() for p in each.network.parameters()]) for each in (one, same, other)]
-    assert torch.equal(weights[0], weights[1])
-    assert not torch.equal(weights[0], weights[2])
+    one, same, other = (learn(TASK, SMALL, seed, CPU) for seed in (5, 5, 6))
+    assert torch.equal(weights(one.network), weights(same.network))
+    assert not torch.equal(weights(one.network), weights(other.network))
     assert one.steps >= SMALL.steps
-    assert set(one.trained_range) == set(simulated.observer(CALIBRATION, CONTRACT, torch.float32, device).names)
-    assert all(low < high for low, high in one.trained_range.values())
+    names = TASK.observer().names
+    assert set(one.trained_range) == set(names)
+    assert all(low <= high for low, high in one.trained_range.values())
+    moving = {"delta", "gamma", "last_expiry", "hedge_less_centre", "half_width"}
+    assert all(low < high for name, (low, high) in one.trained_range.items() if name in moving)
+
+
+@pytest.mark.parametrize(
+    "objective", [{"kind": "mean_std"}, {"kind": "entropic"}, {"kind": "clipped_mean_std"}, {"kind": "kolm_ritter"}]
+)
+def test_every_objective_is_learned_from(objective: dict[str, object]) -> None:
+    """Duals of one number and of two, and rewards that do not telescope; options among the hedges."""
+    task = support.task(objective=objective, hedges=support.WITH_OPTION)
+    found = learn(task, SMALL, 1, CPU)
+    assert weights(found.network).isfinite().all()
+    assert found.history[-1].measure is None or math.isfinite(found.history[-1].measure)
+    assert all(math.isfinite(end) for ends in found.trained_range.values() for end in ends)
 
 
 def test_action_0_gains_nothing_and_always_the_same_paths_judge() -> None:
@@ -64,13 +86,44 @@ def test_action_0_gains_nothing_and_always_the_same_paths_judge() -> None:
     assert first == judge.improvement(network) != 0
 
 
+def test_an_improvement_is_the_difference_of_the_measures() -> None:
+    """To three standard errors of what the validator leaves out, which has mean zero."""
+    judge, network, paths = validator(4096), blank(), 4096
+    torch.nn.init.constant_(network.layers[-1].bias, 1.0)  # a wide band far from the centre
+    found = judge.improvement(network)
+    losses = judge.world.episode.loss
+    value = judge.world.objective.transform(losses, judge.world.outlook.dual)
+    difference = value[:, 1] - value[:, 0]
+    error = float(difference.std()) / math.sqrt(paths)
+    assert abs(found - float(difference.mean())) < 3 * error
+    assert abs(found) > 6 * error
+
+
 def test_pathwise_gradients_gain() -> None:
     (generator,) = generators(11, 1)
-    world = simulated.world(CALIBRATION, CONTRACT, MeanShortfall(), 512, 1, generator)
-    torch.manual_seed(0)
-    network = pathwise.warmed(world, blank(), iterations=40, learning_rate=1e-2)
+    network = pathwise.warmed(TASK.world(512, 1, generator), blank(), iterations=25, learning_rate=2e-2)
     gains = torch.tensor([validator(2048, seed).improvement(network) for seed in range(4)])
     assert float(gains.mean()) < -4 * float(gains.std()) / 2  # four standard errors of four runs
+
+
+def test_pathwise_gradients_reach_options_too() -> None:
+    """From a band so wide that no option trades, on a book whose options are cheap to trade."""
+    (generator,) = generators(12, 1)
+    world = pathwise.divisible(CURVED).world(256, 1, generator)
+    network = pathwise.warmed(world, blank(CURVED), iterations=2, learning_rate=1e-2)
+    by_action = network.layers[-1].weight
+    assert by_action.isfinite().all()
+    assert (by_action.abs().amax(-1) > 0).all()
+
+
+def test_a_divisible_task_differs_in_its_lots_alone() -> None:
+    changed = pathwise.divisible(CURVED)
+    assert [hedge.lot_fraction for hedge in changed.contract.hedges] == [0.0, 0.0]
+    hedges = tuple(
+        hedge.model_copy(update={"lot_fraction": before.lot_fraction})
+        for hedge, before in zip(changed.contract.hedges, CURVED.contract.hedges, strict=True)
+    )
+    assert changed.contract.model_copy(update={"hedges": hedges}) == CURVED.contract
 
 
 def test_outlook_is_the_quantile_mean_and_deviation() -> None:
@@ -79,3 +132,13 @@ def test_outlook_is_the_quantile_mean_and_deviation() -> None:
     assert float(seen.dual) == pytest.approx(0.9, abs=0.002)
     assert seen.drift == pytest.approx(0.5, abs=1e-6)
     assert seen.spread == pytest.approx(float(losses.std()), rel=1e-6)
+    assert outlook(MeanStd(), losses).dual.shape == (2,)
+
+
+def test_gradients_are_finite_once_claims_have_expired() -> None:
+    """Nothing is left to hedge then: gamma is exactly 0, where a square root has no slope."""
+    claims = [{"instrument": {"kind": "option", "bars": bars, "moneyness": [0.8, 1.2]}} for bars in (12, 24)]
+    task = support.task(bars=48, claims=claims, hedges=support.WITH_OPTION)
+    (generator,) = generators(13, 1)
+    network = pathwise.warmed(pathwise.divisible(task).world(64, 1, generator), blank(task), 2, 1e-2)
+    assert weights(network).isfinite().all()

@@ -4,17 +4,13 @@ import base64
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
-import torch
 
 from agents import card as cards
 from agents.card import Model
-from agents.network import ActorNetwork
-from envs import simulated
-from envs.calibration import Calibration
-from envs.contract import Contract
-from envs.objective import MeanShortfall
+from tests.train import support
 from train import evaluate, report
 from train.evaluate import Judgement
 from train.statistics import Interval
@@ -52,37 +48,14 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     """A random policy for a two-day call."""
-    folder = tmp_path_factory.mktemp("model")
-    calibration, contract = Calibration.load(simulated.SHIPPED_CALIBRATION), Contract(option_bars=48)
-    observer = simulated.observer(calibration, contract, torch.float32, torch.device("cpu"))
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        network = ActorNetwork(len(observer.names), (8,), "tanh", 2)
-    whole = {
+    described = {
         "name": HOSTILE,
-        "book": "a short call",
-        "features": observer.names,
-        "features_sha256": observer.sha256,
-        "trained_range": dict.fromkeys(observer.names, (-1.0, 1.0)),
-        "hidden": (8,),
-        "activation": "tanh",
-        "calibration": calibration,
-        "contract": contract,
-        "objective": MeanShortfall(),
-        "opponents": {
-            "zakamouline": 10.0,
-            "whalley_wilmott": 60.0,
-            "fixed_band": 0.0625,
-            "best": "fixed_band",
-            "seed": 3,
-            "paths": 16,
-        },
         "training": {"seed": 4, "steps": 123456, "seconds": 1.5, "settings": {HOSTILE: "tuned"}},
         "limits": (f"Never for {HOSTILE}.",),
-        "evaluation": {},
     }
-    cards.save(folder, network, whole)
-    return cards.load(folder)
+    margin = {"mode": "isolated", "collateral": [{"amount": 0.5}]}
+    task = support.task(support.CALIBRATED, margin=margin)
+    return cards.load(support.save_model(tmp_path_factory.mktemp("model"), task, **described))
 
 
 @pytest.fixture(scope="module")
@@ -140,9 +113,16 @@ def test_every_agent_has_its_row_in_every_table(text: str, judgement: Judgement)
 def test_what_the_card_says_is_escaped_and_shown(text: str, model: Model) -> None:
     assert "<script" not in text
     words = "".join(Page(text).words)
-    for shown in (HOSTILE, "Never for", "123456", "0.0625", model.card.weights_sha256, model.card.features_sha256):
+    for shown in (
+        HOSTILE,
+        "Never for",
+        "123456",
+        "tuned.fixed band",
+        model.card.weights_sha256,
+        model.card.features_sha256,
+    ):
         assert shown in words
-    for field in ("fee_rate", "regimes.beta", "Objective", "degrees_of_freedom", "log_moneyness"):
+    for field in ("taker", "regimes", "Task", "degrees_of_freedom", "last_expiry"):
         assert field in words
 
 
@@ -209,6 +189,23 @@ def test_the_headline_owns_up_to_a_better_hedge(judgement: Judgement, model: Mod
     leading = replace(judgement, rows={**rows, "PPO": {**rows["PPO"], "measure": 0.005}})
     assert report.headline([beaten], model.card).endswith("; delta has the lowest measure of all there.")
     assert "lowest" not in report.headline([leading], model.card)
+
+
+def test_a_book_of_options_is_told_without_bands_against_the_spot(tmp_path: Path) -> None:
+    """Options hedge too: every hedge that suits them is judged, and one picture shows the policy at work."""
+    task = support.task(hedges=support.WITH_OPTION, bars=24)
+    curved = cards.load(support.save_model(tmp_path, task))
+    found = evaluate.on_simulated(curved, PATHS, 5)
+    assert {"delta-gamma", "greek band", "greek band + Zakamouline"} < set(found.agents)
+    text = report.page(curved, [found])
+    page = Page(text)
+    assert (page.wrong, page.open) == ([], [])
+    assert len([tag for tag, _ in page.tags if tag == "img"]) == 3 + 1
+    words = "".join(page.words)
+    assert "Bands against the spot are drawn only for a book of one option" in words
+    assert "Shown: the perpetual on asset 0; not shown: option on asset 0." in words
+    assert "the option on asset 0 at a taker fee of 5 bp; the perpetual on asset 0 at a taker fee of 5 bp" in words
+    assert "a model of the literature" in words
 
 
 def with_band(judgement: Judgement, interval: Interval) -> Judgement:

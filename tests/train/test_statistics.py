@@ -136,6 +136,19 @@ def test_replicates_weigh_whole_blocks_and_treat_all_agents_alike() -> None:
     assert (shortfalls[drawn_once] == 100).all()
 
 
+@pytest.mark.parametrize("blocks", [None, torch.arange(60) // 7])
+def test_any_measure_is_replicated_on_the_drawn_losses(blocks: Tensor | None) -> None:
+    """The same draws as the fast way's: mean and shortfall are those; the largest loss is one of the sample."""
+    losses = normal(1021, 60, 2)
+    means, _, shortfalls = resampled(losses, 5, blocks).replicates(0.9, 20)
+    torch.testing.assert_close(resampled(losses, 5, blocks).of(lambda drawn: drawn.mean(-1), 20), means)
+    found = resampled(losses, 5, blocks).of(lambda drawn: expected_shortfall(drawn, 0.9), 20)
+    torch.testing.assert_close(found, shortfalls)
+    largest = resampled(losses, 5, blocks).of(lambda drawn: drawn.amax(-1), 20)
+    assert torch.isin(largest[:, 0], losses[:, 0]).all()
+    assert len(set(largest[:, 0].tolist())) > 1
+
+
 def test_paired_differences_are_tighter_than_the_losses() -> None:
     """One agent is the other and a little noise: a joint bootstrap knows."""
     common = normal(1007, 500)

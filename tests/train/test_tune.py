@@ -9,18 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.banded_greeks import BandedGreeks
 from agents.base import Agent
 from agents.fixed_band import FixedBand
+from agents.greek_band import GreekBand
+from agents.learned import Untrained
 from agents.whalley_wilmott import WhalleyWilmott
 from agents.zakamouline import Zakamouline
-from envs import simulated
-from envs.calibration import Calibration
-from envs.contract import Contract
-from envs.markets import garch as simulation
-from envs.objective import MeanShortfall
 from envs.seeding import generators
+from envs.task import Task
+from envs.types import BadInput
+from tests.train import support
 from train import cohort, tune
-from train.tune import COARSE, FINE, GROWTHS, TUNABLE, WIDTH, Score
+from train.tune import COARSE, FINE, GROWTHS, NEGLIGIBLE, WIDTH, Score
 
 optima = st.floats(-18, 18)  # of the logarithm of the parameter, from the start
 
@@ -81,7 +82,7 @@ def test_a_score_without_an_optimum_is_an_error(slope: float) -> None:
         grids += 1
         return [slope * math.log(agent.half_width) for agent in agents if isinstance(agent, FixedBand)]
 
-    with pytest.raises(RuntimeError, match="no optimum of fixed band"):
+    with pytest.raises(BadInput, match="no optimum of fixed band"):
         tune.best_parameter(FixedBand, 1.0, score)
     assert GROWTHS <= grids <= 2 * GROWTHS
 
@@ -95,43 +96,70 @@ def test_a_lopsided_scores_optimum_is_found_too() -> None:
     assert abs(math.log(parameter) - optimum) <= math.log(FINE)
 
 
+def test_a_parameter_that_does_not_matter_stays_where_it_began() -> None:
+    assert tune.best_parameter(FixedBand, 0.05, scored(lambda x: 2.0)) == (0.05, 2.0)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_an_optimum_that_is_never_reached_ends_where_nothing_more_is_gained(side: int) -> None:
+    """Score e^−x falls for ever, to 0: the search goes far enough to leave no more than a coarse step's NEGLIGIBLE."""
+    parameter, value = tune.best_parameter(FixedBand, 1.0, scored(lambda x: math.exp(-x * side)))
+    assert 0 < value < NEGLIGIBLE * 1.5
+    assert math.log(parameter) * side > 0
+
+
 # The opponents themselves.
 
-CALIBRATION = Calibration.load(simulated.SHIPPED_CALIBRATION)
-CONTRACT = Contract(option_bars=24, decision_bars=4)
-OBJECTIVE = MeanShortfall()
 SEED, PATHS = 951, 300
+LINEAR = support.task(bars=24)
+CURVED = support.task(bars=24, hedges=support.WITH_OPTION)
 
 
-@pytest.fixture
-def _small_market(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulation, "BURN_IN", 30)
-    monkeypatch.setattr(simulation, "ATOMS", 1 << 12)
-
-
-def measured(*agents: Agent) -> list[float]:
+def measured(task: Task, *agents: Agent) -> list[float]:
     (generator,) = generators(SEED, 1)
-    worlds = simulated.cohort(CALIBRATION, CONTRACT, OBJECTIVE, PATHS, len(agents), generator, 4096)
-    return [float(value) for value in OBJECTIVE.value(cohort.run(worlds, agents).loss.double().T)]
+    losses = cohort.run(task.cohort(PATHS, len(agents), generator, 4096), agents).loss.double()
+    return [float(value) for value in task.objective.value(losses.T)]
 
 
-@pytest.mark.usefixtures("_small_market")
-def test_opponents_are_at_their_best_on_the_tuning_paths() -> None:
-    """No neighbour a fine step away does better, the best is the best of the three, and the seed repeats all."""
+def test_hedges_of_greeks_are_tuned_where_options_hedge() -> None:
+    linear = [Zakamouline.name, WhalleyWilmott.name, FixedBand.name]
+    assert tune.tunable(LINEAR.contract) == linear
+    assert tune.tunable(CURVED.contract) == [*linear, GreekBand.name, BandedGreeks.name]
+
+
+@pytest.mark.parametrize("task", [LINEAR, CURVED], ids=["linear", "curved"])
+def test_opponents_are_at_their_best_on_the_tuning_paths(task: Task) -> None:
+    """No neighbour a fine step away does better, the best is the best of all, and the seed repeats it."""
     names: list[str] = []
-    found = tune.opponents(CALIBRATION, CONTRACT, OBJECTIVE, SEED, PATHS, names.append)
-    assert names == list(TUNABLE)
+    found = tune.opponents(task, SEED, PATHS, names.append)
+    assert names == tune.tunable(task.contract) == list(found.tuned)
     assert (found.seed, found.paths) == (SEED, PATHS)
-    makers: dict[str, Callable[[float], Agent]] = {
-        "zakamouline": Zakamouline,
-        "whalley_wilmott": WhalleyWilmott,
-        "fixed_band": FixedBand,
-    }
-    best = {}
-    for field, make in makers.items():
-        parameter = getattr(found, field)
-        below, at, above = measured(*(make(parameter * FINE**k) for k in (-1, 0, 1)))
-        assert at <= min(below, above) + 1e-9, field
-        best[field] = at
-    assert found.best == min(best, key=best.__getitem__)
-    assert tune.opponents(CALIBRATION, CONTRACT, OBJECTIVE, SEED, PATHS) == found
+    scores = {}
+    for name, parameter in found.tuned.items():
+        beside = [tune.made(name, {**found.tuned, name: parameter * FINE**k}) for k in (-1, 0, 1)]
+        below, at, above = measured(task, *beside)
+        assert at <= min(below, above) + 1e-9, name
+        scores[name] = at
+    assert found.best == min(scores, key=scores.__getitem__)
+
+
+def test_a_seed_repeats_the_opponents_and_another_does_not() -> None:
+    found = tune.opponents(LINEAR, SEED, PATHS)
+    assert tune.opponents(LINEAR, SEED, PATHS) == found
+    assert tune.opponents(LINEAR, SEED + 1, PATHS) != found
+
+
+def test_action_0_of_the_tuned_task_is_the_tuned_hedge() -> None:
+    tuned = {Zakamouline.name: 44.0, BandedGreeks.name: 0.3}
+    for task, name in ((LINEAR, Zakamouline.name), (CURVED, BandedGreeks.name)):
+        adopted = tune.adopted(task, {k: v for k, v in tuned.items() if task is CURVED or k == Zakamouline.name})
+        start, classical = measured(adopted, Untrained(), tune.made(name, tuned))
+        assert start == pytest.approx(classical, abs=1e-7)
+        assert measured(task, Untrained())[0] != pytest.approx(classical, abs=1e-6)
+
+
+def test_the_objective_decides() -> None:
+    """The mean alone is least where nothing is hedged: the band opens as far as it can be told."""
+    careless = LINEAR.model_copy(update={"objective": LINEAR.objective.model_copy(update={"weight": 0.0})})
+    careful, wide = (tune.opponents(task, SEED, PATHS).tuned[FixedBand.name] for task in (LINEAR, careless))
+    assert wide > 2 * careful

@@ -1,0 +1,75 @@
+"""Rewards without the noise that no decision can help.
+
+φ of the loss so far gives way to its expectation at the end, a potential (Ng, Harada and Russell 1999), and what the
+net delta earns by the spot's move is taken out: the spot is a martingale, so that has mean zero times any slope known
+before. No action changes what that adds to the expected sum over an episode. P paths, G hedgers on each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from envs.objective import Objective
+from envs.scene import Scene
+from envs.types import added
+
+LEAST_SHARE = 0.02  # of a usual premium, left at stake when the claims' time value is gone
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What learning knows of final losses, per notional: it sets the rewards, and moves only between rollouts."""
+
+    dual: Tensor  # of the objective
+    drift: float  # mean change of the loss over a whole life
+    spread: float  # standard deviation of that change
+
+
+class Promise(NamedTuple):
+    """The final loss that the loss so far promises, (P, G): normal."""
+
+    mean: Tensor
+    spread: Tensor
+
+
+def first_outlook(objective: Objective, spread: float, device: torch.device) -> Outlook:
+    """Before any loss was seen: normal, with mean 0 and standard deviation `spread`."""
+    mean = torch.tensor(0.0, device=device)
+    return Outlook(objective.guess(mean, mean + spread), 0.0, spread)
+
+
+def promise(outlook: Outlook, loss: Tensor, now: Scene, scale: float) -> Promise:
+    """Of a final loss that moves on as late ones did, but for the share of the claims' time value left.
+
+    `loss` (P, G) so far, per notional; `scale`: a usual premium, per notional.
+    """
+    each = zip(now.exposures, now.views, now.times, now.book.base, strict=True)
+    value = [
+        exposure.gamma.abs() * view.quote.spot * view.quote.implied_volatility.square() * time / base
+        for exposure, view, time, base in each
+    ]
+    share = (added(value) / scale + LEAST_SHARE)[:, None]
+    return Promise(loss + outlook.drift * share, outlook.spread * share)
+
+
+def controlled(
+    objective: Objective, dual: Tensor, before: Promise, after: Promise, earned: Tensor, ended: Tensor, loss: Tensor
+) -> Tensor:
+    """(P, G): what was promised less what is now, and less what the net delta `earned` (P, G) by the spots' moves.
+
+    Where the episode `ended` (P,), the final `loss` (P, G) stands for the promise.
+    """
+    now = torch.where(ended[:, None], objective.transform(loss, dual), objective.prospect(*after, dual))
+    return objective.prospect(*before, dual) - now - objective.slope(*before, dual) * earned
+
+
+def net_deltas(start: Scene, units: Tensor) -> list[Tensor]:
+    """Per asset (P, G): delta of the claims and of `units` (P, G, K) held, base units."""
+    nets = [exposure.delta[:, None] for exposure in start.exposures]
+    for k, asset in enumerate(start.assets):
+        nets[asset] = nets[asset] + units[..., k] * start.traded.delta[:, k, None]
+    return nets
