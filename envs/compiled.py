@@ -7,7 +7,6 @@ what it carries from one decision to the next goes in and comes out as tensors.
 from __future__ import annotations
 
 import operator
-from collections import deque
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import is_dataclass
@@ -55,20 +54,27 @@ class CompiledWorld(HedgingWorld):
     def of(cls, world: HedgingWorld) -> CompiledWorld:
         """Goes on from where `world` stands, which is not to be used any further."""
         made = cls.__new__(cls)
-        made._graph, made._left = None, None
+        made._graphs, made._graph, made._left = {}, None, None
         for name, value in vars(world).items():
             setattr(made, name, value)
         return made
 
     def step(self, action: Tensor) -> Step:
         with torch.no_grad():
-            if self._graph is None:
-                self._graph = _Graph(self, action)
-            carried = self._graph.split(self._where()) if self._left is None else self._left
-            self.last, self._left = self._graph(action, self.outlook, carried)
+            graph = self._fitting(action)
+            carried = graph.split(self._where()) if self._left is None else self._left
+            self.last, self._left = graph(action, self.outlook, carried)
         self._ending.popleft()
         self._ending.append(self.paths - sum(self._ending))
         return self.last
+
+    def _fitting(self, action: Tensor) -> _Graph:
+        """The graph of a step in which some episode ends, or of one in which none does."""
+        ends = self._ending[0] > 0
+        if self._graph is None or self._graph.ends is not ends:
+            self._joined()
+            self._graph = self._graphs[ends] = self._graphs.get(ends) or _Graph(self, action, ends)
+        return self._graph
 
     def _where(self) -> Where:
         return Where(self.state, self.episode, self.observation)
@@ -82,7 +88,8 @@ class CompiledWorld(HedgingWorld):
             self.state, self.episode = where.state, where.episode
             self._observe()
 
-    _graph: _Graph | None
+    _graphs: dict[bool, _Graph]
+    _graph: _Graph | None  # of the last step
     _left: list[Tensor] | None
 
 
@@ -105,15 +112,15 @@ for _name in Where._fields:
 class _Graph:
     """The step of a world from where it stands, on tensors alone."""
 
-    def __init__(self, world: CompiledWorld, action: Tensor) -> None:
-        self.like = world._where()
+    def __init__(self, world: CompiledWorld, action: Tensor, ends: bool) -> None:
+        self.like, self.ends = world._where(), ends
         self.draws = _draws(world, action)
         self.fixed = len(_tensors(self.like[:2]))
         plain = _plain(world)
 
         def traced(action: Tensor, dual: Tensor, drift: Tensor, spread: Tensor, *rest: Tensor) -> list[Tensor]:
             then = copy(plain)
-            then._ending = deque([1] * len(plain._ending))
+            then._ending = copy(plain._ending)
             then.outlook = Outlook(dual, drift, spread)  # type: ignore[arg-type]
             carried = rest[: len(rest) - len(self.draws)]
             then.state, then.episode, then.observation = _rebuilt(self.like, iter(carried))
@@ -162,14 +169,13 @@ class _Drawing(TorchFunctionMode):
 
 def _plain(world: HedgingWorld) -> HedgingWorld:
     plain = HedgingWorld.__new__(HedgingWorld)
-    vars(plain).update(vars(world))
+    vars(plain).update(vars(world) | {"_ending": copy(world._ending)})
     return plain
 
 
 def _draws(world: HedgingWorld, action: Tensor) -> list[Draw]:
     """The random draws of a step, in their order; the generator stays as it was."""
     trial, before = _plain(world), world.generator.get_state()
-    trial._ending = deque([1] * len(world._ending))
     with _Drawing() as drawing:
         trial.step(action)
     world.generator.set_state(before)

@@ -167,12 +167,12 @@ class HedgingWorld:
         self._observe()
 
     def features(self) -> Tensor:
-        """(B, F): what the actor sees, then what the critic alone sees."""
+        """(B, F): what the actor sees, then what the critic alone sees; in memory feature by feature."""
         dual = self.outlook.dual
         loss, above = self.episode.loss, (self.episode.loss - self.objective.centre(dual)).clamp(min=0)
         odds = self.objective.odds(*self._promise(), dual)
-        own = torch.stack([loss / self.scale, above / self.scale, 2 * odds - 1], dim=-1)
-        return torch.cat([self.observation.features, own], dim=-1).view(self.num_envs, -1)
+        own = torch.stack([loss / self.scale, above / self.scale, 2 * odds - 1])
+        return torch.cat([self.observation.features.permute(2, 0, 1), own]).view(-1, self.num_envs).T
 
     def lots(self) -> Tensor:
         """(P, 1, K) base units."""

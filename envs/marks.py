@@ -13,11 +13,6 @@ from envs.types import Quote
 from envs.volatility.memory import Filter, Memory
 
 
-def implied_horizon(calibration: Calibration) -> int:
-    """Bars in the 30 days of the quoted implied volatility."""
-    return calibration.implied_bars
-
-
 def quote(
     calibration: Calibration,
     filter: Filter,

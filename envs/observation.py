@@ -196,6 +196,8 @@ def _own(hedge: Tensor, centre: Tensor, half_width: Tensor, cushion: Tensor | No
 
 
 def _assembled(shared: list[Tensor], own: list[Tensor]) -> Tensor:
-    """(P, G, F) of the features `shared` by a path's hedgers (P,) and each hedger's `own` (P, G)."""
-    common = torch.stack(shared, -1)[:, None, :].expand(-1, own[0].shape[1], -1)
-    return torch.cat([common, torch.stack(own, -1)], -1)
+    """(P, G, F) of the features `shared` by a path's hedgers (P,) and each hedger's `own` (P, G).
+
+    Laid out in memory feature by feature.
+    """
+    return torch.stack([*(row[:, None].expand_as(own[0]) for row in shared), *own]).permute(1, 2, 0)

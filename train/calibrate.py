@@ -165,7 +165,7 @@ def _fit(returns: Array, usable: Mask, seen: Array, dt: float) -> Fitted:
     variance[usable] = seen
     rough_extreme = cascades.find(cascades.in_sigmas(returns, usable, variance, dt))
     rough = Sample.of(returns, usable, rough_extreme, dt, cascades.CASCADE_MOVE, variance)
-    near = msgarch.fit(rough)
+    near = msgarch.fit(rough, msgarch.ROUGH_STEPS)
     variance = msgarch.predicted_variance(rough, near.regimes)
     extreme = cascades.find(cascades.in_sigmas(returns, usable, variance, dt))
     sample = Sample.of(returns, usable, extreme, dt, cascades.CASCADE_MOVE, variance)

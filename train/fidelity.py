@@ -24,6 +24,7 @@ RESAMPLES = 400
 CONFIDENCE = 0.95
 ROUNDING = 1e-3
 TAIL = 0.01  # of the returns on one side that the Hill index takes
+DEEPEST = 2000  # values, of which any resample holds one
 EXTREME = 6.0  # filtered standard deviations: what counts as a crash or a squeeze in one bar
 TROUGH_HOURS = 168.0  # within which a peak-to-trough fall must lie
 
@@ -216,7 +217,7 @@ def _diurnal(record: Record, often: Array) -> Array:
 
 def _extreme(values: Array, often: Array) -> Array:
     """Least of `values` (n,) among the bars that come at all; NaN where none is known."""
-    order = np.argsort(values)[: np.isfinite(values).sum()]
+    order = np.argsort(values)[: min(np.isfinite(values).sum(), DEEPEST)]
     if not len(order):
         return np.full(len(often), np.nan)
     return np.asarray(values[order][(often[:, order] > 0).argmax(axis=1)])

@@ -38,6 +38,7 @@ def met(draft: Calibration, variance: float, cascades: float) -> Calibration:
     return draft.model_copy(update={"surface": draft.surface.model_copy(update={"risk_premium": premium})})
 
 
+@torch.inference_mode()
 def simulated(calibration: Calibration) -> Levels:
     """Of PATHS months, in the stationary law."""
     (generator,) = generators(SEED, 1)

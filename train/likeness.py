@@ -86,6 +86,7 @@ def judged_pair(
     return fidelity.compared(pair, paths, fidelity.of_pairs(), set(), BLOCK_HOURS / bars[0].bar_hours, SEED)
 
 
+@torch.inference_mode()
 def of_history(calibration: Calibration, bars: Bars) -> Record:
     """The real record, seen by the same filter as the simulated ones."""
     returns, usable = bars.log_returns()
@@ -111,6 +112,7 @@ def of_history(calibration: Calibration, bars: Bars) -> Record:
     )
 
 
+@torch.inference_mode()
 def simulated(
     calibrations: tuple[Calibration, ...],
     correlation: tuple[tuple[float, ...], ...] | None,

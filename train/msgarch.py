@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 MAX_RADIUS = 0.9995  # hourly: a half-life of variance of at most eight weeks
-SCREENING, MAX_STEPS = 12, 80
+SCREENING, ROUGH_STEPS, MAX_STEPS = 10, 25, 60
 RESCALED = 16  # bars between rescalings of the products
 STARTS = (  # ω₁/ω₀, era's ω; α₀, α₁; β₀, β₁; stay₀, stay₁, stay in the low era, in the high; degrees of freedom
     (4.0, 3.0, 0.01, 0.06, 0.98, 0.93, 0.977, 0.97, 0.9993, 0.999, 4.0),
@@ -160,14 +160,15 @@ def predicted_variance(sample: Sample, regimes: Regimes) -> Array:
     return np.asarray((chance * variance.T).sum(axis=1))
 
 
-def fit(sample: Sample) -> Fit:
+def fit(sample: Sample, steps: int = MAX_STEPS) -> Fit:
     """The model of greatest likelihood, without leverage, whose stationary variance is the sample's.
 
     ω's scale is set by that variance (targeting, with what cascades feed into the recursion counted), so ratios of ω
-    alone are free; the spectral radius stays below MAX_RADIUS. From the best of STARTS after SCREENING steps.
+    alone are free; the spectral radius stays below MAX_RADIUS. From the best of STARTS after SCREENING steps, by
+    `steps` more.
     """
     screened = [_climb(sample, _point(np.array(start)), SCREENING) for start in STARTS]
-    return _climb(sample, max(screened, key=lambda found: found.log_likelihood).point, MAX_STEPS)
+    return _climb(sample, max(screened, key=lambda found: found.log_likelihood).point, steps)
 
 
 def refine(sample: Sample, near: Fit) -> Fit:

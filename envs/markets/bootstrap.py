@@ -19,12 +19,11 @@ from envs import constant, marks, recording
 from envs.calibration import Positive
 from envs.recording import Recording
 from envs.surface import ForecastSurface, Surface
-from envs.types import BadInput, Quote, taken
+from envs.types import BadInput, Quote
 from envs.volatility.memory import Filter, Memory
 
 LONGEST = 10  # mean lengths; a geometric length passes it once in 20,000 blocks
 BURN_IN = 1500  # bars until the filters have forgotten their start
-CHAINS = 16384  # distinct starting memories kept for many paths
 
 
 @dataclass(frozen=True)
@@ -85,18 +84,13 @@ class BootstrapMarket:
 
     def initial(self, paths: int) -> tuple[State, tuple[Memory, ...]]:
         """A price of 1 and a new block on every path, with filters that have run on blocks before."""
-        chains = min(paths, CHAINS)
-        one = self.returns.new_ones(chains, self.returns.shape[1])
-        old = torch.full_like(self.starts[:1], len(self.trend)).expand(chains)
-        state = State(one, one, one, self.starts[:1].expand(chains), old)
-        memories = tuple(filter.initial(chains) for filter in self.filters)
+        one = self.returns.new_ones(paths, self.returns.shape[1])
+        old = torch.full_like(self.starts[:1], len(self.trend)).expand(paths)
+        state = State(one, one, one, self.starts[:1].expand(paths), old)
+        memories = tuple(filter.initial(paths) for filter in self.filters)
         for _ in range(BURN_IN):
             state, memories = self._advanced(state, memories)
-        state = replace(state, spot=one, low=one, high=one, age=old)
-        if paths == chains:
-            return state, memories
-        pick = torch.randint(chains, (paths,), generator=self.generator, device=one.device)
-        return taken(state, pick), taken(memories, pick)
+        return replace(state, spot=one, low=one, high=one, age=old), memories
 
     def step(self, state: State, memories: tuple[Memory, ...]) -> tuple[State, tuple[Memory, ...], tuple[Quote, ...]]:
         state, memories = self._advanced(state, memories)

@@ -21,14 +21,13 @@ from envs import copula, funding, marks, shocks
 from envs.calibration import Calibration, Finite, Range, Section
 from envs.copula import Draw
 from envs.surface import ForecastSurface, next_level
-from envs.types import Quote, taken
+from envs.types import Quote
 from envs.volatility.memory import Filter, Memory
 
 ATOMS = 1 << 16  # equally likely values of the shock
 CURVE = 512  # points of the table of ln E[e^(σz)]
 BURN_IN = 1500  # bars until the starting state is forgotten
 RAREST = 1e-3  # of a bar's extremes: bounds how far they reach
-CHAINS = 16384  # distinct starting states kept for many paths
 
 
 @dataclass(frozen=True)
@@ -81,14 +80,10 @@ class GarchMarket:
 
     def initial(self, paths: int) -> tuple[State, tuple[Memory, ...]]:
         """States drawn from the stationary law, with filters that have already forgotten their start."""
-        chains = min(paths, CHAINS)
-        state, memories = self._cold(chains)
+        state, memories = self._cold(paths)
         for _ in range(BURN_IN):
             state, memories = self._advanced(state, memories)
-        if paths == chains:
-            return state, memories
-        pick = torch.randint(chains, (paths,), generator=self.generator, device=state.spot.device)
-        return taken(state, pick), tuple(taken(memory, pick) for memory in memories)
+        return state, memories
 
     def step(self, state: State, memories: tuple[Memory, ...]) -> tuple[State, tuple[Memory, ...], tuple[Quote, ...]]:
         """One bar on: the new hidden state, the memories that have seen the bar, and the quotes at its end."""

@@ -39,6 +39,7 @@ class Filter:
         news = self.shocks.news_gain
         fed = replace(self.regimes, alpha=news * self.regimes.alpha, leverage=news * self.regimes.leverage)
         self.weights = self.shocks.variance_gain * regimes.forecast_weights(fed, max(horizon, self.implied_bars))
+        self.columns = self.weights.T.contiguous().unbind()  # what a forecast of many horizons gathers from
         self.implied_weights = self.weights[self.implied_bars].tolist()
         self.stationary = regimes.stationary(self.regimes.transition)
         self.start_variance = torch.tensor(calibration.reference_volatility**2, dtype=dtype, device=device)
@@ -77,7 +78,8 @@ class Filter:
 
         Cascades come at their mean rate: within days the excess of today's over it is forgotten.
         """
-        each, weights = (memory.probability.unbind(-1), memory.variance.unbind(-1)), self.weights[bars].unbind(-1)
+        each, place = (memory.probability.unbind(-1), memory.variance.unbind(-1)), bars.flatten()
+        weights = [column.index_select(0, place).view(bars.shape) for column in self.columns]
         probability, variance = each if bars.dim() == 1 else ([row[:, None] for row in rows] for rows in each)
         return _forecast(probability, variance, weights)
 

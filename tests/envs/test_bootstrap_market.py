@@ -146,13 +146,6 @@ def test_every_path_starts_at_one_with_a_new_block_and_a_filter_that_has_run() -
     assert len(set(memories[0].variance[:, 0].tolist())) > 40
 
 
-def test_paths_beyond_the_chains_share_their_memories(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap, "CHAINS", 8)
-    state, memories = market(7).initial(100)
-    assert len(state.spot) == len(memories[1].bars) == 100
-    assert len(set(memories[0].variance[:, 0].tolist())) <= 8
-
-
 def test_a_record_without_two_bars_in_a_row_is_refused() -> None:
     seen = record()
     nothing = Recording(seen.spot, seen.low, seen.high, seen.funding_rate, torch.zeros_like(seen.usable))
