@@ -155,7 +155,8 @@ class HedgingWorld:
         dual = self.outlook.dual
         if promised is None:
             return self.objective.reward(before.loss, loss, dual) / self.scale, ended, loss
-        earned = self._earned(seen.scene, held)
+        growth = math.exp(self.market.drift * self.contract.bar * self.contract.decision_bars)
+        earned = rewards.earned(seen.scene, held, self.episode.quotes, growth)
         reward = rewards.controlled(self.objective, dual, promised, self._promise(), earned, ended, loss)
         return reward / self.scale, ended, loss
 
@@ -194,7 +195,7 @@ class HedgingWorld:
             views = self.observer.views(quotes, memories)
             extremes = extremes.widened(quotes)
             if bar == 0 and waiting is not None:
-                book = self._filled(book, self._traded(before, views, 1), waiting)
+                book = self._filled(book, scene.traded(self.contract, self._aged(before.terms, 1), views), waiting)
         terms = self._aged(before.terms, self.contract.decision_bars)
         claims = portfolio.aged(self.contract, before.portfolio, self.contract.decision_bars)
         book = self.custodian.enforced(book, claims, scene.traded(self.contract, terms, views), views, extremes)
@@ -283,18 +284,8 @@ class HedgingWorld:
         coins = added([held * q.spot for held, q in zip(now.portfolio.coins, now.quotes, strict=True)])
         return -(now.book.claims + now.book.cash.sum(-1) + coins[:, None]) / self._unit(now)
 
-    def _earned(self, start: Scene, held: Tensor) -> Tensor:
-        """(P, G) per notional: what the net delta with `held` (P, G, K) made of the spots' moves since `start` off the forward."""
-        nets = rewards.net_deltas(start, held)
-        growth = math.exp(self.market.drift * self.contract.bar * self.contract.decision_bars)
-        moves = [q.spot - growth * view.quote.spot for q, view in zip(self.episode.quotes, start.views, strict=True)]
-        return added([n * move[:, None] for n, move in zip(nets, moves, strict=True)]) / self.contract.notional
-
     def _promise(self) -> Promise:
         return rewards.promise(self.outlook, self.episode.loss, self.observation.scene, self.scale)
-
-    def _traded(self, start: Episode, views: tuple[View, ...], bars: int) -> Traded:
-        return scene.traded(self.contract, self._aged(start.terms, bars), views)
 
     def _aged(self, terms: tuple[Any, ...], bars: int) -> tuple[Any, ...]:
         return tuple(each.aged(own, bars) for each, own in zip(self.instruments, terms, strict=True))

@@ -5,6 +5,7 @@ P paths, n copies of an instrument on each. One file of `envs/instruments/` per 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
@@ -78,17 +79,18 @@ class Instrument(Section):
         """The terms `bars` later."""
         return replace(terms, bars_left=(terms.bars_left - bars).clamp(min=0))
 
+    @abstractmethod
     def greeks(self, terms: Any, view: View) -> Greeks:
-        raise NotImplementedError
+        """(P, n) of one unit at `view`."""
 
     def deltas(self, terms: Any, view: View, spots: Tensor, stretches: Tensor) -> Tensor:
         """(P, n, S) delta in S cases: the spot at `spots` (P, S), every volatility `stretches` (P, S) times as high."""
         cases = [replace(view, quote=replace(view.quote, spot=spot)) for spot in spots.unbind(-1)]
         return torch.stack([self.greeks(terms, case).delta for case in cases], -1)
 
+    @abstractmethod
     def payoff(self, terms: Any, opening: Quote, view: View) -> Tensor:
         """(P, n) paid when it ends at `view`, at the close of the bar that began at `opening`."""
-        raise NotImplementedError
 
     def income(self, terms: Any, view: View) -> Tensor | None:
         """(P, n) earned per year by holding one; None where holding earns nothing."""

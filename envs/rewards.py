@@ -7,6 +7,7 @@ before. No action changes what that adds to the expected sum over an episode. P 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from envs.objective import Objective
 from envs.scene import Scene
-from envs.types import added
+from envs.types import Quote, added
 
 LEAST_SHARE = 0.02  # of a usual premium, left at stake when the claims' time value is gone
 
@@ -65,6 +66,16 @@ def controlled(
     """
     now = torch.where(ended[:, None], objective.transform(loss, dual), objective.prospect(*after, dual))
     return objective.prospect(*before, dual) - now - objective.slope(*before, dual) * earned
+
+
+def earned(start: Scene, units: Tensor, quotes: Sequence[Quote], growth: float) -> Tensor:
+    """(P, G) per notional: what the net delta with `units` (P, G, K) held made of the spots' moves off the forward.
+
+    `quotes`: at the end of the move, which takes the forward to `growth` times the spot.
+    """
+    nets = net_deltas(start, units)
+    moves = [quote.spot - growth * view.quote.spot for quote, view in zip(quotes, start.views, strict=True)]
+    return added([net * move[:, None] for net, move in zip(nets, moves, strict=True)]) / start.contract.notional
 
 
 def net_deltas(start: Scene, units: Tensor) -> list[Tensor]:

@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 MAX_RADIUS = 0.9995  # hourly: a half-life of variance of at most eight weeks
-SCREENING, ROUGH_STEPS, MAX_STEPS = 10, 25, 60
+SCREENING, ROUGH_STEPS, MAX_STEPS = 12, 25, 80
 RESCALED = 16  # bars between rescalings of the products
 STARTS = (  # ω₁/ω₀, era's ω; α₀, α₁; β₀, β₁; stay₀, stay₁, stay in the low era, in the high; degrees of freedom
     (4.0, 3.0, 0.01, 0.06, 0.98, 0.93, 0.977, 0.97, 0.9993, 0.999, 4.0),
