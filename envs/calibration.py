@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from envs.types import BadInput
 
@@ -184,5 +185,16 @@ def validated(model: type[Model], raw: dict[str, Any], where: str) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "(whole)"
-        mend = "remove it or correct its name" if first["type"] == "extra_forbidden" else "correct it"
-        raise BadInput(f"{where}: {field}: {first['msg'].lower()}; {mend}") from None
+        raise BadInput(f"{where}: {field}: {_told(first)}") from None
+
+
+def _told(error: ErrorDetails) -> str:
+    """What is wrong, with the value, and how to mend it."""
+    if error["type"] == "value_error":
+        said = str(error["ctx"]["error"])
+        return said if ";" in said else f"{said}; correct it"
+    if error["type"] == "extra_forbidden":
+        return "not a setting; remove it or correct its name"
+    value = error["input"]
+    shown = f", not {value!r}" if isinstance(value, str | int | float) else ""
+    return f"{error['msg'].lower()}{shown}; correct it"

@@ -53,7 +53,7 @@ def claims(**terms: Any) -> dict[str, Any]:
         ({"bar_hours": -1}, "bar_hours", "greater than 0"),
         ({"notional": float("inf")}, "notional", "finite"),
         ({"target": {"delta": float("nan")}}, "target.delta", "finite"),
-        ({"target": {"rho": 1.0}}, "target.rho", "not permitted"),
+        ({"target": {"rho": 1.0}}, "target.rho", "not a setting"),
         ({"margin": {"mode": "portfolio"}}, "margin.mode", "'none', 'isolated' or 'cross'"),
         ({"margin": {"mode": "isolated", "portfolio": True}}, "margin", "portfolio margin needs mode cross"),
         ({"margin": {"tiers": [{}, {"notional": 10, "rate": 0.001}]}}, "margin", "rates must not fall, 0.001 follows"),
