@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from torch import Tensor
 
 from envs.calibration import Funding
-from envs.types import HOUR, BadInput
+from envs.types import HOUR
 
 INTERVAL = 8 * HOUR  # years that a premium and a rate refer to, at every venue
 INTEREST = 1e-4  # per 8 h
@@ -48,44 +47,12 @@ def hyperliquid(premium: Tensor) -> Tensor:
     return hourly / HOUR
 
 
-@dataclass(frozen=True)
-class Venue:
-    """How a venue's perpetuals pay funding."""
-
-    rate: Callable[[Tensor], Tensor]  # funding per year of a premium per 8 h
-    interval: float  # years between payments; 0 where funding accrues without a break
-
-
-VENUES = {
-    "binance": Venue(binance, INTERVAL),
-    "deribit": Venue(deribit, 0.0),
-    "hyperliquid": Venue(hyperliquid, HOUR),
-}
-
-
-def venue(name: str) -> Venue:
-    """Raises BadInput for a venue whose formula is not here."""
-    if name not in VENUES:
-        raise BadInput(f"funding: no formula of the venue {name!r}; choose one of {', '.join(VENUES)}")
-    return VENUES[name]
+VENUES: dict[str, Callable[[Tensor], Tensor]] = {"binance": binance, "deribit": deribit, "hyperliquid": hyperliquid}
 
 
 def funding_rate(premium: Tensor, at: str = "binance") -> Tensor:
-    """Funding per year, paid by longs to shorts, for a `premium` per 8 h at the venue `at`."""
-    return venue(at).rate(premium)
-
-
-def bars_between(interval: float, bar: float) -> int:
-    """Bars of `bar` years from one payment to the next; 1 where a bar holds a payment or more.
-
-    A position held over the last of them pays for all. Raises BadInput where the bars miss the funding times.
-    """
-    count = max(1.0, interval / bar)
-    if abs(count - round(count)) > 1e-9:
-        raise BadInput(
-            f"funding: bars of {bar / HOUR:g} h do not divide the {interval / HOUR:g} h between payments; choose others"
-        )
-    return round(count)
+    """Funding per year, paid by longs to shorts, for a `premium` per 8 h at the venue `at`, one of VENUES."""
+    return VENUES[at](premium)
 
 
 def next_premium(funding: Funding, premium: Tensor, noise: Tensor, bar: float) -> Tensor:

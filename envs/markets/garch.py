@@ -52,11 +52,14 @@ class GarchMarket:
 
         assets: tuple[Calibration, ...] = Field(min_length=1)
         correlation: tuple[tuple[Finite, ...], ...] | None = None
+        venue: str = "binance"  # whose formula makes funding of the premium
 
         @model_validator(mode="after")
         def _consistent(self) -> Self:
             if len({asset.source.bar_hours for asset in self.assets}) > 1:
                 raise ValueError("the assets were calibrated on bars of different lengths; calibrate them on one")
+            if self.venue not in funding.VENUES:
+                raise ValueError(f"venue {self.venue!r} is unknown; use one of {', '.join(funding.VENUES)}")
             if self.correlation is not None:
                 copula.check(np.array(self.correlation), len(self.assets))
             return self
@@ -70,7 +73,7 @@ class GarchMarket:
         device: torch.device,
     ) -> None:
         """`horizon`: the longest forecast asked of the filters, in bars."""
-        self.calibrations, self.generator = settings.assets, generator
+        self.calibrations, self.generator, self.venue = settings.assets, generator, settings.venue
         self.filters = tuple(Filter(asset, dtype, device, horizon) for asset in settings.assets)
         self.surfaces = tuple(ForecastSurface(*pair) for pair in zip(settings.assets, self.filters, strict=True))
         self.laws = tuple(_Law(*pair) for pair in zip(settings.assets, self.filters, strict=True))
@@ -100,7 +103,7 @@ class GarchMarket:
                 low=state.low[:, a],
                 high=state.high[:, a],
                 mark=state.spot[:, a] * (1 + state.premium[:, a]),
-                funding_rate=funding.funding_rate(state.premium[:, a]),
+                funding_rate=funding.funding_rate(state.premium[:, a], self.venue),
                 implied_volatility=state.implied[:, a].exp(),
             )
             for a, (calibration, filter, memory) in enumerate(

@@ -14,9 +14,9 @@ from torch import Tensor
 from envs import funding
 from envs.calibration import Calibration, Funding
 from envs.history import load_funding
+from envs.markets.garch import GarchMarket
 from envs.seeding import generators
 from envs.task import DATA
-from envs.types import BadInput
 
 HOUR = 1 / 8760
 PER_YEAR = 3 * 365  # funding times
@@ -97,21 +97,21 @@ def test_a_higher_premium_never_lowers_the_rate(name: str, premium: float, more:
     assert max(abs(low), abs(high)) <= cap * PER_YEAR * (1 + 1e-12)
 
 
+@pytest.mark.parametrize("name", sorted(funding.VENUES))
+def test_a_market_pays_by_the_formula_of_its_venue(name: str) -> None:
+    assets = (Calibration.load(DATA / "btc_2017_2022.toml"),)
+    market = GarchMarket(
+        GarchMarket.Settings(assets=assets, venue=name), 720, generators(3, 1)[0], torch.float64, torch.device("cpu")
+    )
+    state, memories = market._cold(50)
+    (quote,) = market.quote(state, memories)
+    assert torch.equal(quote.funding_rate, funding.VENUES[name](state.premium[:, 0]))
+
+
 def test_a_venue_without_a_formula_is_refused() -> None:
-    with pytest.raises(BadInput, match="no formula of the venue 'nowhere'; choose one of binance, deribit"):
-        funding.venue("nowhere")
-
-
-def test_payments_fall_as_often_as_the_record_has_them() -> None:
-    """From 2025-03-08 16:00 to 2025-07-01 the venues' records of BTC hold 343 rates (Binance), 2,751 (Hyperliquid).
-
-    That is 342 intervals of eight hours and 2,750 of one; Deribit's funding accrues without a break.
-    """
-    bars = {name: funding.bars_between(venue.interval, HOUR) for name, venue in funding.VENUES.items()}
-    assert bars == {"binance": 8, "deribit": 1, "hyperliquid": 1}
-    assert funding.bars_between(funding.INTERVAL, 24 * HOUR) == 1
-    with pytest.raises(BadInput, match="bars of 3 h do not divide the 8 h between payments"):
-        funding.bars_between(funding.INTERVAL, 3 * HOUR)
+    assets = (Calibration.load(DATA / "btc_2017_2022.toml"),)
+    with pytest.raises(ValueError, match="venue 'nowhere' is unknown; use one of binance, deribit, hyperliquid"):
+        GarchMarket.Settings(assets=assets, venue="nowhere")
 
 
 def test_the_recorded_funding_lies_within_the_formula() -> None:
