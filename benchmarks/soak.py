@@ -32,6 +32,7 @@ from envs.seeding import generators
 from envs.task import FOLDER, Task
 from envs.types import BadInput, Quote
 
+WORTHLESS = 1e-300  # a mark that an option may fall below: to 0 in float32
 ROUNDING = 180 * 6e-8 * 4  # of the notional: 180 decisions, each up to four roundings of float32 in an account
 
 
@@ -133,7 +134,7 @@ class Audit:
         mark = traded.mark.double()[:, None]
         gone = held - after.units.double()
         trades = (after.traded - before.traded).double() - bought.abs()
-        sale = torch.where(gone != 0, -gone.sign() * trades.clamp(min=0) / mark, 0.0)
+        sale = -gone.sign() * trades.clamp(min=0) / mark.clamp(min=WORTHLESS)
         out = (after.liquidated & ~before.liquidated).any(-1)
         ledger = ((after.fees + after.slippage) - (before.fees + before.slippage)).double()
         sales = self._cost(traded, sale).sum(-1)
@@ -216,12 +217,10 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     names = sorted(path.stem for path in FOLDER.glob("*.toml"))
-    report = {}
-    for number, name in enumerate(names):
+    report, steps = {}, round(given.steps / len(names))
+    for name, child in zip(names, generators(given.seed, len(names)), strict=True):
         task = Task.load(name)
-        report[f"Rehedge/{task.id}-v0"] = found = soaked(
-            task, round(given.steps / len(names)), given.paths, given.seed + 1_000 * number
-        )
+        report[f"Rehedge/{task.id}-v0"] = found = soaked(task, steps, given.paths, child.initial_seed())
         print(f"{task.id}: {found}", flush=True)
     print(json.dumps(report))
     sys.exit(0 if all(sound(found) for found in report.values()) else 1)
