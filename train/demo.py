@@ -44,6 +44,7 @@ def command(
 
     Example: rehedge demo
     """
+    torch.set_num_threads(1)  # on cores that others use too, two threads wait for each other
     out.mkdir(parents=True, exist_ok=True)
     model = _trained(out, steps)
     _heading("Judging: every agent on the same paths, then on the history after the calibration window")
