@@ -156,6 +156,8 @@ def _unserved(task: Task) -> str | None:
         return "another claim than a call sold at one strike for the whole of the book's life"
     if [type(hedge.instrument) for hedge in contract.hedges] != [Perpetual]:
         return "as its hedges " + " and ".join(hedge.instrument.kind for hedge in contract.hedges)
+    if contract.closing == "mark":
+        return "hedges that end at their mark for free"
     return "its profit counted in coin" if contract.numeraire == "coin" else None
 
 
@@ -163,5 +165,5 @@ def _is_short_call(claim: Claim, bars: int) -> bool:
     option, units = claim.instrument, claim.units
     if not isinstance(option, Option) or isinstance(units, tuple) or isinstance(option.moneyness, tuple):
         return False
-    terms = (option.right, option.settlement, option.averaging_hours, option.bars)
-    return units < 0 and terms == ("call", "cash", 0, bars)
+    terms = (option.right, option.settlement, option.averaging_hours)
+    return units < 0 and terms == ("call", "cash", 0) and option.bars in (None, bars)

@@ -123,12 +123,17 @@ def hedged(*instruments: Any) -> dict[str, Any]:
         (hedged(Option(bars=96), Perpetual()), "hedges option and perpetual"),
         (hedged(Perpetual(), Perpetual()), "hedges perpetual and perpetual"),
         ({"numeraire": "coin"}, "counted in coin"),
+        ({"closing": "mark"}, "at their mark for free"),
     ],
 )
 def test_a_contract_that_cannot_be_served_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(BadInput, match=words) as caught:
         Market(task(**changes))
     assert "\n" not in str(caught.value)
+
+
+def test_the_shipped_task_is_served() -> None:
+    assert Market(Task.load("short_call")).contract.bars == 720
 
 
 @pytest.mark.parametrize(
