@@ -16,7 +16,7 @@ from envs.types import BadInput
 
 COMMANDS = {  # name: (module:function, what it does)
     "demo": ("train.demo:command", "The whole road on shipped data: calibrate, train, judge, hedge on paper."),
-    "calibrate": ("train.calibrate:command", "Fit the market model to real prices."),
+    "calibrate": ("train.calibration_command:command", "Fit the market model to real prices."),
     "train": ("train.commands:train", "Learn a policy on the simulated market."),
     "evaluate": ("train.commands:evaluate", "Judge a model against every classical hedge."),
     "models": ("train.commands:models", "List the trained models, or show one."),

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from pydantic import JsonValue
 
+from agents.learned import LOSS
 from agents.network import ActorNetwork
 from envs.calibration import Section, validated
 from envs.observation import Observer
@@ -43,7 +44,7 @@ class Card(Section):
     """What a person or a loader needs to know of a trained policy."""
 
     name: str
-    features: tuple[str, ...]
+    features: tuple[str, ...]  # the actor's inputs: the observer's, and `LOSS` last if it sees its loss so far
     features_sha256: str
     trained_range: dict[str, tuple[float, float]]  # of each feature, over the training paths
     hidden: tuple[int, ...]
@@ -54,6 +55,11 @@ class Card(Section):
     limits: tuple[str, ...]  # of use, in words
     evaluation: dict[str, JsonValue]
     weights_sha256: str
+
+    @property
+    def sees_loss(self) -> bool:
+        """Whether the actor sees the loss so far, which only simulation keeps."""
+        return self.features[-1] == LOSS
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,10 @@ def load(folder: Path, dtype: torch.dtype = torch.float32, device: torch.device 
         raise BadInput(
             f"{weights}: SHA-256 is {found[:12]}…, the card says {card.weights_sha256[:12]}…; "
             "restore the file or train again"
+        )
+    if card.features not in (observer.names, (*observer.names, LOSS)):
+        raise BadInput(
+            f"{folder / CARD}: features are not those that the task observes; restore the card or train again"
         )
     network = ActorNetwork.load(weights, len(card.features), card.hidden, card.activation, card.task.actions)
     return Model(folder, card, network.to(device=device, dtype=dtype), observer)

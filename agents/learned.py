@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from agents.network import ActorNetwork
 from envs import decision
 from envs.decision import Band
 from envs.observation import Observation
+
+LOSS = "loss"  # the last input of a policy that sees its loss so far, over a usual premium
+
+
+def inputs(network: ActorNetwork, observation: Observation) -> Tensor:
+    """(P, G, F): the observation's features, and after them the loss where `network` takes one number more."""
+    features = observation.features
+    if network.features == features.shape[-1]:
+        return features
+    assert observation.loss is not None, "whoever loads a policy that sees its loss keeps the loss"
+    return torch.cat([features, observation.loss[..., None]], -1)
 
 
 class Learned:
@@ -17,7 +31,7 @@ class Learned:
         self.network = network
 
     def band(self, observation: Observation) -> Band:
-        return decision.read(self.network(observation.features), observation)
+        return decision.read(self.network(inputs(self.network, observation)), observation)
 
 
 class Untrained:

@@ -22,7 +22,7 @@ class ActorNetwork(nn.Module):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise BadInput(f"activation {activation!r} is not known: use one of {', '.join(ACTIVATIONS)}")
-        self.activation = activation
+        self.activation, self.features = activation, features
         self.layers = perceptron((features, *hidden, actions), ACTIVATIONS[activation])
 
     def forward(self, features: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -14,7 +15,6 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
-from torch.nn import functional as F
 
 from agents.vec_env import Infos, TensorVecEnv
 from envs.types import BadInput
@@ -72,22 +72,24 @@ class TensorRolloutBuffer(RolloutBuffer):
             self.advantages[row].addcmul_(decay[row], self.advantages[row + 1])
         self.returns = self.advantages + self.values
         if self.group_size > 1:
-            self.advantages = self._less_group_mean(self.advantages)
+            self.advantages = self.less_group_mean(self.advantages)
 
-    def _less_group_mean(self, table: Tensor) -> Tensor:
-        """Return the table (T, B) less the mean over each G adjacent columns."""
-        grouped = table.view(self.buffer_size, -1, self.group_size)
-        return (grouped - grouped.mean(2, keepdim=True)).view_as(table)
+    def less_group_mean(self, table: Tensor) -> Tensor:
+        """Return the table (..., B) less the mean over each G adjacent columns."""
+        grouped = table.reshape(-1, self.group_size)
+        return (grouped - grouped.mean(1, keepdim=True)).view_as(table)
 
     def get(self, batch_size: int | None = None) -> Iterator[RolloutBufferSamples]:  # type: ignore[override]
-        """Yield every sample once in minibatches of a fresh random order."""
+        """Yield every sample once in minibatches of a fresh random order, those of a group next to each other."""
         assert self.full
         tables = (self.observations, self.actions, self.values, self.log_probs, self.advantages, self.returns)
         flat = [table.flatten(0, 1) for table in tables]
-        order = torch.randperm(self.buffer_size * self.n_envs, device=self.device)
-        size = batch_size or len(order)
-        for start in range(0, len(order), size):
-            yield RolloutBufferSamples(*(table.index_select(0, order[start : start + size]) for table in flat))
+        order = torch.randperm(len(flat[0]) // self.group_size, device=self.device)
+        size = len(order) if batch_size is None else max(1, batch_size // self.group_size)
+        members = torch.arange(self.group_size, device=self.device)
+        for groups in torch.split(order, size):
+            chosen = (groups[:, None] * self.group_size + members).flatten()
+            yield RolloutBufferSamples(*(table.index_select(0, chosen) for table in flat))
 
 
 class TensorPPO(PPO):
@@ -176,7 +178,7 @@ class TensorPPO(PPO):
         values, log_prob, entropy = self.policy.evaluate_actions(batch.observations, actions)
         log_ratio = log_prob - batch.old_log_prob
         surrogate = -clipped_surrogate(log_ratio, batch.advantages, clip)
-        value_loss = F.mse_loss(_near(values.flatten(), batch.old_values, clip_values), batch.returns)
+        value_loss = self._value_loss(_near(values.flatten(), batch.old_values, clip_values), batch.returns)
         negative_entropy = log_prob.mean() if entropy is None else -entropy.mean()
         loss = surrogate + self.ent_coef * negative_entropy + self.vf_coef * value_loss
         with torch.no_grad():
@@ -184,14 +186,36 @@ class TensorPPO(PPO):
             spread = ((change.abs() > clip).float().mean(), (change - log_ratio).mean())
         return loss, torch.stack([surrogate, value_loss, negative_entropy, loss, *spread]).detach()
 
+    def _value_loss(self, values: Tensor, returns: Tensor) -> Tensor:
+        """Return the mean squared error of values (N,), within groups where there are any.
+
+        Advantages there are differences between members of a group, in which only differences of their values count;
+        what the path does to all of them is noise that the critic need not fit.
+        """
+        error = values - returns
+        if self.rollout_buffer.group_size > 1:
+            error = self.rollout_buffer.less_group_mean(error)
+        return error.square().mean()
+
     def _log_update(self, epochs: Tensor, clip: float, clip_values: float | None) -> None:
-        """Record the diagnostics (epochs, len(DIAGNOSTICS)): means over all, approx_kl that of the last."""
+        """Record the diagnostics (epochs, len(DIAGNOSTICS)): means over all, approx_kl that of the last.
+
+        Raises BadInput for a loss that is not finite.
+        """
         buffer = self.rollout_buffer
-        explained = 1.0 - (buffer.returns - buffer.values).var() / buffer.returns.var()
+        returns, values = buffer.returns, buffer.values
+        if buffer.group_size > 1:
+            returns, values = buffer.less_group_mean(returns), buffer.less_group_mean(values)
+        explained = 1.0 - (returns - values).var() / returns.var()
         row, names = [*epochs.mean(0)[:-1], epochs[-1, -1], explained], [*DIAGNOSTICS, "explained_variance"]
         if hasattr(self.policy, "log_std"):
             row, names = [*row, self.policy.log_std.detach().exp().mean()], [*names, "std"]
-        for name, value in zip(names, torch.stack(row).tolist(), strict=True):
+        record = dict(zip(names, torch.stack(row).tolist(), strict=True))
+        if not math.isfinite(record["loss"]):
+            raise BadInput(
+                f"loss is {record['loss']} after {self._n_updates} epochs: lower learning_rate, or mend the rewards"
+            )
+        for name, value in record.items():
             self.logger.record(f"train/{name}", value)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("train/clip_range", clip)

@@ -64,11 +64,25 @@ def closed(book: Book, share: Tensor, price: Tensor) -> Book:
     return replace(book, cash=book.cash + gone * price, units=book.units - gone)
 
 
+def paid(book: Book, place: int, cash: Tensor) -> Book:
+    """The books after the instrument at `place` brought `cash` (P, G)."""
+    columns = list(book.cash.unbind(-1))
+    columns[place] = columns[place] + cash
+    return replace(book, cash=torch.stack(columns, -1))
+
+
+def moved_out(book: Book, place: int, due: Tensor) -> Book:
+    """The books without the units at `place` where `due` (P, 1): they are kept elsewhere, their cash stays."""
+    columns = list(book.units.unbind(-1))
+    columns[place] = torch.where(due, 0.0, columns[place])
+    return replace(book, units=torch.stack(columns, -1))
+
+
 def earned(book: Book, mark: Tensor) -> Tensor:
     """(P, G, K): profit of each instrument since the opening, at `mark` (P, K)."""
     return book.cash + book.units * mark[:, None]
 
 
 def wealth(book: Book, mark: Tensor, claims: Tensor) -> Tensor:
-    """(P, G): cash and hedges at `mark` (P, K), with the claims held worth `claims` (P,)."""
-    return book.claims + earned(book, mark).sum(-1) + claims[:, None]
+    """(P, G): cash and hedges at `mark` (P, K), with all else that is held worth `claims` (P, G or 1)."""
+    return book.claims + earned(book, mark).sum(-1) + claims

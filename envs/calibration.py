@@ -11,11 +11,13 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from envs.types import BadInput
+from envs.types import HOURS_PER_YEAR, BadInput
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Volatility = Annotated[float, Field(gt=0, le=100)]  # per √year
+BarHours = Annotated[float, Field(ge=1 / 60, le=HOURS_PER_YEAR)]
 
 IMPLIED_HOURS = 720  # the implied volatility quoted is that of 30 days
 
@@ -33,7 +35,7 @@ class Source(Section):
     first: str  # ISO 8601, UTC, first bar used
     last: str  # ISO 8601, UTC, last bar used: nothing after it was seen
     bars: int
-    bar_hours: Positive = 1.0
+    bar_hours: BarHours = 1.0
     sha256: str  # of the bars used
 
 
@@ -48,7 +50,9 @@ class Regimes(Section):
     alpha: tuple[NonNegative, ...]
     leverage: tuple[NonNegative, ...]
     beta: tuple[NonNegative, ...]
-    degrees_of_freedom: Annotated[float, Field(gt=2)]  # of the Student-t, standardised to unit variance
+    degrees_of_freedom: Annotated[
+        float, Field(gt=2, allow_inf_nan=False)
+    ]  # of the Student-t, standardised to unit variance
     truncation: Positive  # |shock| bound in standard deviations, before the cut law is re-standardised
     ceiling: Positive = 400.0  # variance per year that no regime exceeds: 2,000 % a year, above any hour on record
 
@@ -79,8 +83,10 @@ class Shocks(Section):
     threshold: Positive  # standard deviations
     half_life_hours: Positive  # of x
     leverage: NonNegative  # elasticity of the rate in calm: 0 where volatility does not matter
-    variance_gain: Annotated[float, Field(ge=1)]  # mean squared return over that of ordinary bars: for forecasts
-    news_gain: Annotated[float, Field(ge=1)]  # the same, squares cut at GARCH's truncation
+    variance_gain: Annotated[
+        float, Field(ge=1, allow_inf_nan=False)
+    ]  # mean squared return over that of ordinary bars: for forecasts
+    news_gain: Annotated[float, Field(ge=1, allow_inf_nan=False)]  # the same, squares cut at GARCH's truncation
     least_size: Positive  # standard deviations
     mean_size: Positive  # standard deviations beyond least_size
     max_fall: Positive  # in log price: no cascade moves the price further down
@@ -147,7 +153,7 @@ class Calibration(Section):
     """Everything the simulated market and the filters need."""
 
     source: Source
-    reference_volatility: Positive  # per √year, over the source window
+    reference_volatility: Volatility  # per √year, over the source window
     regimes: Regimes
     shocks: Shocks
     range: Range
@@ -172,8 +178,9 @@ class Calibration(Section):
 def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such file; give the path of an existing TOML file") from None
+    except OSError as error:
+        reason = (error.strerror or "not readable").lower()
+        raise BadInput(f"{path}: {reason}; give the path of an existing TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: not valid TOML ({error}); mend the syntax there") from None
 

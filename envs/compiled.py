@@ -6,31 +6,38 @@ what it carries from one decision to the next goes in and comes out as tensors.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import is_dataclass
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.overrides import TorchFunctionMode
 
+from envs import rows
 from envs.hedging import Episode, HedgingWorld, Step
 from envs.observation import Observation
 from envs.rewards import Outlook
 from envs.scene import Scene
 
 DRAWS = (torch.rand, torch.randn, torch.randint)
-SCENE = ("views", "book", "traded", "exposures", "hedge")  # of a `Scene`: the rest follows from it, or never changes
-TRANSPOSES = (torch.ops.aten.t.default, torch.ops.aten.permute.default, torch.ops.aten.numpy_T.default)
+SCENE = (
+    "views",
+    "book",
+    "traded",
+    "exposures",
+    "hedge",
+    "kept",
+)  # of a `Scene`: the rest follows from it, or never changes
 OPTIONS: dict[str, Any] = {  # one loop over the paths, where the defaults would make many
     "max_fusion_size": 1 << 20,
     "cpp.max_horizontal_fusion_size": 1 << 20,
     "assert_indirect_indexing": False,
+    "cpp.enable_floating_point_contract_flag": "fast",
 }
 
 Draw = Callable[[], Tensor]
@@ -132,7 +139,7 @@ class _Graph:
         before = world.generator.get_state()
         graph = make_fx(traced)(action, *_numbers(world.outlook, world), *carried, *(draw() for draw in self.draws))
         world.generator.set_state(before)
-        _unstack(graph)
+        rows.split(graph, world.paths)
         self.kept = _pruned(graph, 4, self.fixed, len(carried))
         self.call = torch.compile(graph, dynamic=False, fullgraph=True, options=OPTIONS)
         self.world = plain
@@ -237,21 +244,3 @@ def _pruned(graph: GraphModule, first: int, fixed: int, count: int) -> list[int]
         graph.graph.erase_node(carried[place])
     graph.recompile()
     return kept
-
-
-def _unstack(graph: GraphModule) -> None:
-    """Takes the rows of a stack where it is unbound again, so that no loop has to end with it."""
-    for node in graph.graph.find_nodes(op="call_function", target=operator.getitem):
-        source, place = cast(tuple[Node, int], node.args)
-        if source.target is not torch.ops.aten.unbind.int:
-            continue
-        stack, turned = cast(Node, source.args[0]), False
-        dimensions = stack.meta["val"].dim()
-        axis = cast(int, (*source.args, 0)[1]) % dimensions
-        while stack.target in TRANSPOSES:
-            stack, turned = cast(Node, stack.args[0]), not turned
-        rows_first = stack.target is torch.ops.aten.stack.default and (*stack.args, 0)[1] == 0
-        if rows_first and dimensions == 2 and axis == int(turned):
-            node.replace_all_uses_with(cast(list[Node], stack.args[0])[place])
-    graph.graph.eliminate_dead_code()
-    graph.recompile()

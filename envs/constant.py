@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Generator, Tensor
 
 from envs.calibration import (
+    BarHours,
     Calibration,
-    Finite,
     Funding,
     Liquidity,
-    NonNegative,
     Positive,
     Range,
     Regimes,
@@ -29,14 +30,17 @@ FREE = 1e-12  # a half-spread that costs nothing, where the calibration must hav
 NORMAL = 1e6  # degrees of freedom at which a Student-t is a normal law to six digits
 
 
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
 class Venue(Section):
     """What the papers' markets have in common: the clock, the start, the drift, and a book that never strains."""
 
-    bar_hours: Positive = 1.0  # 35.04 for a 250th of a year
-    spot: Positive = 1.0  # at the start, quote currency
-    drift: Finite = 0.0  # of the price, per year; the forward is spot·e^(drift·T)
-    half_spread: NonNegative = 0.0  # of the perpetual, as a fraction of its mark
-    option_half_spread: NonNegative = 0.0  # of every option, as a fraction of its price
+    bar_hours: BarHours = 1.0  # 35.04 for a 250th of a year
+    spot: Annotated[float, Field(ge=1e-9, le=1e12)] = 1.0  # at the start, quote currency
+    drift: Annotated[float, Field(ge=-100, le=100)] = 0.0  # of the price, per year; the forward is spot·e^(drift·T)
+    half_spread: Fraction = 0.0  # of the perpetual, as a fraction of its mark
+    option_half_spread: Fraction = 0.0  # of every option, as a fraction of its price
     depth: Positive = 1e12  # quote currency within 5 bps, one side
 
     @property
@@ -158,6 +162,10 @@ class FlatSurface:
     def volatility(self, quote: Quote, memory: Memory, strike: Tensor, bars_left: Tensor) -> Tensor:
         """(P, n) per √year, of options with `strike` (P, n) and `bars_left` (P, n)."""
         return quote.implied_volatility[:, None].expand_as(strike)
+
+    def implied_after(self, quote: Quote, memory: Memory, log_return: float) -> Tensor:
+        """It does not move with the spot."""
+        return quote.implied_volatility
 
     def half_spread(self, delta: Tensor) -> Tensor:
         """Of an option's price, as a fraction; the shape of `delta`."""

@@ -6,32 +6,35 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from envs import noise
+
+ROUNDING = 1e-9  # of a correlation, as it was written down
 SHARED = 0.97  # of what tells assets apart in their shocks, and not in their cascades and regimes
 
 
 @dataclass(frozen=True)
 class Draw:
-    """The randomness of one asset's bar."""
+    """The randomness of one asset's bar; each (P,)."""
 
-    atom: Tensor  # (P,) int64, the shock's rank among equally likely ones, lowest first
-    uniform: Tensor  # (4, P): cascade, change of regime, low, high
-    normal: Tensor  # (2, P): funding premium, implied volatility
-
-
-def drawn(paths: int, atoms: int, generator: Generator, like: Tensor) -> Draw:
-    """Of one asset that has nothing to do with others; ranks among `atoms`, the rest of the dtype of `like`."""
-    device, dtype = like.device, like.dtype
-    return Draw(
-        atom=torch.randint(atoms, (paths,), generator=generator, device=device),
-        uniform=torch.rand(4, paths, generator=generator, device=device, dtype=dtype),
-        normal=torch.randn(2, paths, generator=generator, device=device, dtype=dtype),
-    )
+    atom: Tensor  # int32, the shock's rank among equally likely ones, lowest first
+    cascade: Tensor  # uniform in (0, 1), as the next three
+    switch: Tensor  # change of regime
+    low: Tensor
+    high: Tensor
+    premium: Tensor  # standard normal: of funding
+    implied: Tensor  # standard normal: of implied volatility
 
 
-def coupled(paths: int, atoms: int, generator: Generator, own: Tensor, shared: Tensor) -> list[Draw]:
+def drawn(paths: int, bits: int, generator: Generator, dtype: torch.dtype) -> Draw:
+    """Of one asset that has nothing to do with others; ranks below 2^bits."""
+    words = noise.words(7, paths, generator)
+    cascade, switch, low, high, radius, angle = noise.uniform(words[1:], dtype).unbind()
+    return Draw(noise.ranks(words[0], bits), cascade, switch, low, high, *noise.normal_pair(radius, angle))
+
+
+def coupled(paths: int, bits: int, generator: Generator, own: Tensor, shared: Tensor) -> list[Draw]:
     """Normals, of correlation `own`ᵀ·`own` (A, A) for shocks and premia and `shared`ᵀ·`shared` for events.
 
     Events are cascades and changes of regime. Turned to uniforms and ranks where those are asked for.
@@ -41,9 +44,10 @@ def coupled(paths: int, atoms: int, generator: Generator, own: Tensor, shared: T
     events = torch.special.ndtr(normal[:2] @ shared).clamp(max=1 - torch.finfo(dtype).eps)
     extremes = torch.rand(assets, 2, paths, generator=generator, device=device, dtype=dtype)
     normal = normal[2:] @ own
-    rank = torch.special.ndtr(normal[0]).mul(atoms).clamp(max=atoms - 1).to(torch.int64)
+    rank = torch.special.ndtr(normal[0]).mul(1 << bits).clamp(max=(1 << bits) - 1).to(torch.int32)
+    columns = (rank, *events, *normal[1:])
     return [
-        Draw(rank[:, a], torch.cat([events[:, :, a], extremes[a]]), normal[1:, :, a].contiguous())
+        Draw(*(of_all[:, a] for of_all in columns[:3]), *extremes[a], *(of_all[:, a] for of_all in columns[3:]))
         for a in range(assets)
     ]
 
@@ -56,10 +60,12 @@ def roots(correlation: tuple[tuple[float, ...], ...], like: Tensor) -> tuple[Ten
     return first, second
 
 
-def check(matrix: NDArray[np.float64], assets: int) -> None:
-    if matrix.shape != (assets, assets):
-        raise ValueError(f"correlation is {'×'.join(map(str, matrix.shape))}; give {assets}×{assets}, a row per asset")
-    if not (np.allclose(matrix, matrix.T) and np.allclose(np.diag(matrix), 1)):
-        raise ValueError("correlation must be symmetric with ones on its diagonal")
-    if np.linalg.eigvalsh(matrix).min() <= 0:
-        raise ValueError("correlation is not positive definite; lower its largest entries")
+def check(correlation: tuple[tuple[float, ...], ...], assets: int) -> None:
+    """Raises ValueError, one line, where `correlation` is not that of `assets` returns."""
+    if len(correlation) != assets or any(len(row) != assets for row in correlation):
+        raise ValueError(f"correlation must have {assets} rows of {assets} entries; give one per asset")
+    matrix = np.array(correlation)
+    if max(np.abs(matrix - matrix.T).max(), np.abs(matrix.diagonal() - 1).max()) > ROUNDING:
+        raise ValueError("correlation must be symmetric with ones on its diagonal; mend its entries")
+    if np.linalg.eigvalsh(matrix).min() <= ROUNDING:
+        raise ValueError("correlation is not positive definite; bring its entries nearer to 0")

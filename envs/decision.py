@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -33,10 +34,34 @@ def read(action: Tensor, observation: Observation) -> Band:
     width = torch.exp(torch.where(stretch < 0, -NARROWEST, WIDEST) * stretch)
     centre = torch.lerp(observation.neutral, observation.centre, width.clamp(max=1)) + REACH * offset * unit
     half, limit = width * unit, observation.limit
-    return Band(
-        torch.minimum(torch.maximum(centre - half, -limit), limit),
-        torch.minimum(torch.maximum(centre + half, -limit), limit),
+    return _towards_neutral(
+        Band(
+            torch.minimum(torch.maximum(centre - half, -limit), limit),
+            torch.minimum(torch.maximum(centre + half, -limit), limit),
+        ),
+        observation,
     )
+
+
+def _towards_neutral(band: Band, observation: Observation) -> Band:
+    """The bands with their edges between what is held and what is neutral, for the instruments that ask for it."""
+    asked = [hedge.towards_neutral for hedge in observation.scene.contract.hedges]
+    if not any(asked):
+        return band
+    held, neutral = observation.hedge, observation.neutral
+    low, high, some = torch.minimum(held, neutral), torch.maximum(held, neutral), torch.tensor(asked)
+    edges = (band.lower, band.upper)
+    return Band(*(torch.where(some.to(e.device), e.maximum(low).minimum(high), e) for e in edges))
+
+
+def written(band: Band, observation: Observation) -> Tensor:
+    """The raw action (P, G, 2K) that `read` makes into `band`, or into what comes nearest to it."""
+    unit = observation.half_width
+    middle, half = (band.lower + band.upper) / 2, (band.upper - band.lower) / 2
+    width = (half / unit).clamp(math.exp(NARROWEST), math.exp(WIDEST))
+    stretch = torch.where(width < 1, width.log() / -NARROWEST, width.log() / WIDEST)
+    offset = (middle - torch.lerp(observation.neutral, observation.centre, width.clamp(max=1))) / (REACH * unit)
+    return torch.stack([offset, stretch], -1).flatten(-2).clamp(-1, 1)
 
 
 def orders(band: Band, scene: Scene, lot: Tensor, out: Tensor | None = None) -> Tensor:

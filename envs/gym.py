@@ -21,6 +21,7 @@ from envs.task import MarketChoice, Task
 from envs.types import BadInput
 
 Array = NDArray[Any]
+MEND = "bring the task's settings nearer to those of a real market"
 RENDER_MODES = ["rgb_array"]
 PICTURES_PER_SECOND = 10  # where they are shown as a film
 
@@ -99,6 +100,7 @@ class HedgingVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
         if seed is not None:
             self.world = self._seeded(seed)
         features = self.world.reset(staggered=False)
+        _check_numbers("observation", features, self.num_envs, MEND)
         if self.render_mode is not None:
             self.tape.begin(self.world)
         return features.numpy(), {}
@@ -130,13 +132,12 @@ class HedgingVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
         raw = torch.as_tensor(np.asarray(actions), dtype=torch.float32)
         if raw.shape != self.action_space.shape:
             raise BadInput(f"actions are of shape {tuple(raw.shape)}; give them the shape {self.action_space.shape}")
-        if not raw.isfinite().all():
-            bad = int((~raw.isfinite()).view(self.num_envs, -1).any(-1).nonzero()[0])
-            raise BadInput(f"action of environment {bad} is {raw.view(self.num_envs, -1)[bad].tolist()}; give numbers")
+        _check_numbers("action", raw, self.num_envs, "give numbers")
         band: Band = decision.read(raw.view(world.paths, world.group_size, -1), world.observation)
         if self.render_mode is not None:
             self.tape.decided(band)
         advanced = world.advance(band)
+        _check_numbers("reward", advanced[0], self.num_envs, MEND)
         if self.render_mode is not None:
             self.tape.lived(world)
         return advanced
@@ -182,3 +183,12 @@ class HedgingEnv(gymnasium.Env[Array, Array]):
         """The episode so far, (height, width, 3) uint8."""
         frames = self.batch.render()
         return None if frames is None else frames[0]
+
+
+def _check_numbers(what: str, values: torch.Tensor, count: int, mend: str) -> None:
+    """Raises BadInput where one of the `values` of `count` environments is not finite."""
+    wrong = ~values.reshape(count, -1).isfinite()
+    if wrong.any():
+        environment, place = wrong.nonzero()[0].tolist()
+        value = float(values.reshape(count, -1)[environment, place])
+        raise BadInput(f"{what} of environment {environment} is {value}; {mend}")

@@ -12,9 +12,10 @@ import torch
 from gymnasium import spaces
 from torch import Generator, Tensor
 
+from envs import arrivals, decision, portfolio, rewards, rolling, scene
 from envs import book as books
-from envs import costs, decision, portfolio, rewards, scene
 from envs.book import Book
+from envs.broker import Broker
 from envs.calibration import Calibration
 from envs.contract import Contract
 from envs.custody import Custodian, Extremes
@@ -24,7 +25,8 @@ from envs.objective import Objective
 from envs.observation import Observer
 from envs.portfolio import Portfolio
 from envs.rewards import Promise
-from envs.scene import Scene, Traded
+from envs.rolling import Kept
+from envs.scene import Scene
 from envs.surface import Surface
 from envs.types import BadInput, Quote, added, where
 from envs.volatility.memory import Filter, Memory
@@ -46,6 +48,9 @@ class Market(Protocol):
 
     @property
     def drift(self) -> float: ...
+
+    @property
+    def renewed(self) -> bool: ...
 
     def initial(self, paths: int) -> tuple[Any, tuple[Memory, ...]]: ...
 
@@ -69,11 +74,16 @@ class Episode:
 
     quotes: tuple[Quote, ...]
     memories: tuple[Memory, ...]
-    bars_left: Tensor  # (P,) int64
     portfolio: Portfolio
     terms: tuple[Any, ...]  # of each hedging instrument, (P, 1)
+    kept: tuple[Kept, ...]  # of each hedging instrument that is listed anew
     book: Book
     loss: Tensor  # (P, G) so far, marked to market, per notional
+
+    @property
+    def bars_left(self) -> Tensor:
+        """(P,) int64."""
+        return self.portfolio.bars_left
 
 
 class HedgingWorld:
@@ -97,12 +107,13 @@ class HedgingWorld:
         self.paths, self.group_size, self.num_envs = paths, hedgers, paths * hedgers
         self.generator, self.device = generator, generator.device
         volatility = market.calibrations[0].reference_volatility
-        self.scale = 0.4 * volatility * math.sqrt(contract.life)  # a usual premium per notional: the unit of rewards
+        self.premium = 0.4 * volatility * math.sqrt(contract.life)  # a usual one per notional
+        self.scale = self.premium if contract.usual_loss is None else contract.usual_loss  # the unit of rewards
         self.outlook = rewards.first_outlook(objective, self.scale / 2, self.device)
         self.controlled = controlled and objective.telescopes
         self.instruments = tuple(hedge.instrument for hedge in contract.hedges)
         self.dtype = market.filters[0].start_variance.dtype
-        self.schedule = costs.Schedule.of([h.execution for h in contract.hedges], self.dtype, self.device)
+        self.broker = Broker(contract, generator, self.dtype)
         self.custodian = Custodian(contract)
         self.actor_features = len(self.observer.names)
         self.observation_space = spaces.Box(-float("inf"), float("inf"), (self.actor_features + LOSS_FEATURES,))
@@ -156,7 +167,7 @@ class HedgingWorld:
         if promised is None:
             return self.objective.reward(before.loss, loss, dual) / self.scale, ended, loss
         growth = math.exp(self.market.drift * self.contract.bar * self.contract.decision_bars)
-        earned = rewards.earned(seen.scene, held, self.episode.quotes, growth)
+        earned = rewards.earned(seen.scene, held, now.quotes, growth)
         reward = rewards.controlled(self.objective, dual, promised, self._promise(), earned, ended, loss)
         return reward / self.scale, ended, loss
 
@@ -185,67 +196,57 @@ class HedgingWorld:
         """The episode a decision on, not yet marked; the units (P, G, K) held from its start; which paths ended."""
         before, now = self.episode, self.observation.scene
         order = decision.orders(band, now, self.lots(), before.book.liquidated)
-        book, waiting = self._sent(before.book, now.traded, order)
+        book, waiting = self.broker.sent(before.book, now.traded, order)
         held, views, quotes, memories = book.units, now.views, before.quotes, before.memories
         extremes = Extremes.of(quotes)
         for bar in range(self.contract.decision_bars):
-            book = self._carried(book, before, views)
+            book = self.broker.carried(book, before.portfolio, before.terms, views)
             openings = quotes
             self.state, memories, quotes = self.market.step(self.state, memories)
             views = self.observer.views(quotes, memories)
             extremes = extremes.widened(quotes)
             if bar == 0 and waiting is not None:
-                book = self._filled(book, scene.traded(self.contract, self._aged(before.terms, 1), views), waiting)
+                then = scene.traded(self.contract, self._aged(before.terms, 1), views)
+                book = self.broker.filled(book, then, waiting)
         terms = self._aged(before.terms, self.contract.decision_bars)
         claims = portfolio.aged(self.contract, before.portfolio, self.contract.decision_bars)
         book = self.custodian.enforced(book, claims, scene.traded(self.contract, terms, views), views, extremes)
-        left = before.bars_left - self.contract.decision_bars
-        after = Episode(quotes, memories, left, claims, terms, book, before.loss)
-        return self._settled(after, openings, views, left <= 0), held, left <= 0
+        kept = rolling.aged(self.contract, before.kept, self.contract.decision_bars)
+        after = Episode(quotes, memories, claims, terms, kept, book, before.loss)
+        after = self._relisted(after, views) if self.contract.rolling else after
+        after = self._settled(after, openings, views)
+        after = self._with_arrivals(after, views) if self.contract.arriving else after
+        return after, held, after.bars_left <= 0
 
-    def _sent(self, book: Book, traded: Traded, order: Tensor) -> tuple[Book, Tensor | None]:
-        """The books after what fills at once, and what fills a bar later, if anything may."""
-        schedule = self.schedule
-        if not (schedule.rejects or schedule.delays):
-            return self._filled(book, traded, order), None
-        uniform = torch.rand(traded.mark.shape, generator=self.generator, device=self.device, dtype=self.dtype)
-        lost = costs.rejected(schedule, traded.congestion, uniform)
-        late = costs.late(schedule, traded.congestion, uniform)
-        now = self._filled(book, traded, torch.where((lost | late)[:, None], 0.0, order))
-        return now, torch.where(late[:, None], order, 0.0) if schedule.delays else None
-
-    def _filled(self, book: Book, traded: Traded, order: Tensor) -> Book:
-        return books.filled(book, costs.fills(self.schedule, traded, order, book.traded), traded.mark)
-
-    def _carried(self, book: Book, start: Episode, views: tuple[View, ...]) -> Book:
-        """The books after a bar's funding and income."""
-        rows = [
-            each.income(terms, views[each.asset]) for each, terms in zip(self.instruments, start.terms, strict=True)
-        ]
-        if any(row is not None for row in rows):
-            zero = views[0].quote.spot.new_zeros(self.paths, 1)
-            income = [zero if row is None else row for row in rows]
-            book = books.carried(book, torch.cat(income, -1) * self.contract.bar)
-        claims = portfolio.income(self.contract, start.portfolio, views)
-        return book if claims is None else books.credited(book, claims * self.contract.bar)
-
-    def _settled(self, now: Episode, openings: tuple[Quote, ...], views: tuple[View, ...], ended: Tensor) -> Episode:
-        """Expired claims paid; where the episode ended, what expires with it settled and the other hedges sold."""
+    def _settled(self, now: Episode, openings: tuple[Quote, ...], views: tuple[View, ...]) -> Episode:
+        """What expired paid; where the episode ended, all else turned into money too."""
         ends = self._ending[0] > 0
         if ends or self.contract.staged:
             claims, cash = portfolio.settled(self.contract, now.portfolio, openings, views)
-            now = replace(now, portfolio=claims, book=books.credited(now.book, cash))
+            at = (openings, views, now.bars_left)
+            kept, book = rolling.settled(self.contract, now.kept, books.credited(now.book, cash), *at)
+            now = replace(now, portfolio=claims, kept=kept, book=book)
         if not ends:
             return now
         traded = scene.traded(self.contract, now.terms, views)
-        free = self.contract.closing == "mark"
-        expire = torch.tensor([free or each.expires for each in self.instruments], device=self.device)
-        book = books.closed(now.book, expire.to(self.dtype), traded.mark[:, None])
-        whole = costs.fills(replace(self.schedule, partial=False), traded, -book.units, book.traded)
-        return replace(now, book=where(ended, books.filled(book, whole, traded.mark), now.book))
+        return replace(now, book=self.broker.closed(now.book, traded, now.bars_left <= 0))
+
+    def _relisted(self, now: Episode, views: tuple[View, ...]) -> Episode:
+        at = (views, now.bars_left, self.generator)
+        kept, book, terms = rolling.relisted(self.contract, now.kept, now.book, now.terms, *at)
+        return replace(now, kept=kept, book=book, terms=terms)
+
+    def _with_arrivals(self, now: Episode, views: tuple[View, ...]) -> Episode:
+        claims, cash = arrivals.joined(self.contract, now.portfolio, views, self.generator)
+        return replace(now, portfolio=claims, book=books.credited(now.book, cash))
 
     def _restarted(self, now: Episode, ended: Tensor) -> Episode:
-        fresh = self._opened(now.quotes, now.memories, torch.full_like(now.bars_left, self.contract.bars))
+        quotes, memories = now.quotes, now.memories
+        if self.market.renewed:
+            begun = self.market.initial(self.paths)
+            self.state, memories = where(ended, begun, (self.state, memories))
+            quotes = self.market.quote(self.state, memories)
+        fresh = self._opened(quotes, memories, torch.full_like(now.bars_left, self.contract.bars))
         return where(ended, fresh, now)
 
     def _opened(self, quotes: tuple[Quote, ...], memories: tuple[Memory, ...], bars_left: Tensor) -> Episode:
@@ -254,8 +255,9 @@ class HedgingWorld:
         claims, premium = portfolio.opened(contract, views, bars_left, self.generator)
         opening = Opening(1, bars_left, contract.bars, contract.decision_bars, self.generator)
         terms = tuple(each.opened(views[each.asset], opening) for each in self.instruments)
+        kept = rolling.opened(contract, terms, claims.base, self.group_size)
         book = books.opened(premium, self.group_size, len(terms))
-        return Episode(quotes, memories, bars_left, claims, terms, book, torch.zeros_like(book.claims))
+        return Episode(quotes, memories, claims, terms, kept, book, torch.zeros_like(book.claims))
 
     def _observe(self) -> None:
         """Mark the episode and make its observation."""
@@ -263,15 +265,14 @@ class HedgingWorld:
         views = self.observer.views(now.quotes, now.memories)
         traded = scene.traded(self.contract, now.terms, views)
         cushion = self.custodian.cushion(now.book, now.portfolio, traded, views)
-        current = Scene(self.contract, views, now.portfolio, traded, now.book.units)
-        worth = self._worth(now.book, current)
+        kept = rolling.holdings(self.contract, now.kept, views)
+        current = Scene(self.contract, views, now.portfolio, traded, now.book.units, kept)
+        owned = added([current.own(asset, "value") for asset in range(len(views))])
+        worth = books.wealth(now.book, traded.mark, owned)
         coin = self.contract.numeraire == "coin"
-        self.observation = self.observer.observe(current, cushion, worth if coin else None)
-        self.episode = replace(now, loss=-worth / self._unit(now))
-
-    def _worth(self, book: Book, current: Scene) -> Tensor:
-        """(P, G) wealth in quote currency."""
-        return books.wealth(book, current.traded.mark, added([each.value for each in current.exposures]))
+        loss = -worth / self._unit(now)
+        self.observation = self.observer.observe(current, cushion, worth if coin else None, loss / self.scale)
+        self.episode = replace(now, loss=loss)
 
     def _unit(self, now: Episode) -> Tensor | float:
         """What a loss is counted over: the notional, in coin at the present spot where coin is the numeraire."""
@@ -285,7 +286,7 @@ class HedgingWorld:
         return -(now.book.claims + now.book.cash.sum(-1) + coins[:, None]) / self._unit(now)
 
     def _promise(self) -> Promise:
-        return rewards.promise(self.outlook, self.episode.loss, self.observation.scene, self.scale)
+        return rewards.promise(self.outlook, self.episode.loss, self.observation.scene, self.premium)
 
     def _aged(self, terms: tuple[Any, ...], bars: int) -> tuple[Any, ...]:
         return tuple(each.aged(own, bars) for each, own in zip(self.instruments, terms, strict=True))

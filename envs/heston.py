@@ -85,6 +85,11 @@ class HestonSurface:
         places = (variance**0.25, torch.log(time) - self.first, torch.asinh(moneyness) + math.asinh(WIDEST))
         return mean.sqrt() * self._between(tuple(place.expand_as(moneyness) for place in places))
 
+    def implied_after(self, quote: Quote, memory: Memory, log_return: float) -> Tensor:
+        """With the expected dV = ρξ·dS/S."""
+        variance = self.variance(quote.implied_volatility) + self.law.rho * self.law.xi * log_return
+        return self.at_the_money(variance.clamp(min=0))
+
     def half_spread(self, delta: Tensor) -> Tensor:
         """Of an option's price, as a fraction; the shape of `delta`."""
         return torch.full_like(delta, self.law.option_half_spread)

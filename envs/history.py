@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,17 +80,22 @@ class Bars:
 def load_bars(path_or_name: str | Path) -> Bars:
     """The shipped bars "btc" or "eth", or those of a .csv, .csv.gz or .parquet file.
 
-    Columns time (ISO 8601 with zone UTC), open, high, low, close, volume; optional splice (0 or 1) and venue.
+    Columns time (ISO 8601 with zone UTC) and close; optional open, high, low, volume, splice (0 or 1) and venue. A
+    bar without its open opens at the close before, where there is one; without high or low nothing is known of what
+    happened between open and close, so that margin calls are understated; without volume it is 0.
     Raises BadInput with one line for each bad row: file, row as an editor numbers it (the header is row 1), reason.
     """
     path = _locate(path_or_name, SHIPPED_BARS)
-    raw = _read(path, ("time", *PRICES, "volume"))
+    raw = _read(path, ("time", "close"))
     times, defects = _times(raw["time"])
-    values = {column: _numbers(raw[column]) for column in (*PRICES, "volume")}
     splice = _numbers(raw["splice"]) if "splice" in raw else np.zeros(len(raw))
     bar_hours = _bar_hours(times)
-    _refuse(path, defects + _price_defects(values, splice) + _order_defects(times, bar_hours))
+    given = {column: _numbers(raw[column]) for column in (*PRICES, "volume") if column in raw}
+    values = _filled(given, (splice == 0) & (_steps(times) == bar_hours))
+    _refuse(path, defects + _price_defects(given, values, splice) + _order_defects(times, bar_hours))
     venue = raw["venue"].astype(str).to_numpy() if "venue" in raw else np.full(len(raw), "")
+    if math.isnan(bar_hours):
+        raise BadInput(f"{path}: only one row; a bar's length shows from two rows or more, add data")
     frame = pd.DataFrame({**values, "splice": splice == 1, "venue": venue}, index=times)
     return Bars(Path(path_or_name).name.split(".")[0], frame, bar_hours)
 
@@ -148,6 +154,9 @@ def _read(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
     missing = [column for column in required if column not in raw]
     if missing:
         raise BadInput(f"{path}: no column {', '.join(missing)}; the first row must name {', '.join(required)}")
+    names = [str(column) for column in raw]
+    if twice := [name[:-2] for name in names if name.endswith(".1") and name[:-2] in names]:  # as pandas renames them
+        raise BadInput(f"{path}: column {', '.join(twice)} stands twice; remove one of the two")
     if raw.empty:
         raise BadInput(f"{path}: no rows below the header; add data")
     return raw
@@ -188,9 +197,18 @@ def _numbers(column: pd.Series[str]) -> Array:
     return pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
 
 
-def _price_defects(values: dict[str, Array], splice: Array) -> Defects:
+def _filled(given: dict[str, Array], follows: Mask) -> dict[str, Array]:
+    """All columns, in order; `follows` (n,) where a bar comes right after the one above."""
+    close = given["close"]
+    before = np.where(follows, np.roll(close, 1), close)
+    opens = given.get("open", np.clip(before, given.get("low", 0.0), given.get("high", np.inf)))
+    usual = {"open": opens, "high": np.maximum(opens, close), "low": np.minimum(opens, close), "close": close}
+    return {**usual, "volume": np.zeros(len(close)), **given}
+
+
+def _price_defects(given: Container[str], values: dict[str, Array], splice: Array) -> Defects:
     usable = {name: np.isfinite(values[name]) & (values[name] > 0) for name in PRICES}
-    defects = [(f"{name} is not a positive number", ~good) for name, good in usable.items()]
+    defects = [(f"{name} is not a positive number", ~good) for name, good in usable.items() if name in given]
     priced = np.logical_and.reduce(list(usable.values()))
     body = np.stack([values["open"], values["close"]])
     volume = values["volume"]

@@ -48,7 +48,7 @@ class Opening(NamedTuple):
 
     copies: int
     bars_left: Tensor  # (P,) of the episode, int64
-    life: int  # bars of a whole episode
+    life: int | Tensor  # bars of a whole episode; of what begins in its course, those left of it (P, 1)
     step: int  # bars between decisions: expiries fall on decisions
     generator: Generator
 

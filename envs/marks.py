@@ -5,6 +5,8 @@ Shared by the simulated markets and by the replay of history, for which no book 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import Tensor
 
 from envs import shocks
@@ -44,6 +46,15 @@ def quote(
         congestion=congestion,
         deleveraged=shocks.deleveraged(liquidity, low, high),
     )
+
+
+def quotes(
+    calibrations: Iterable[Calibration], filters: Iterable[Filter], memories: Iterable[Memory], **seen: Tensor
+) -> tuple[Quote, ...]:
+    """`quote` of each of A assets, of whose arguments `seen` has the tensors by name, (P, A) each."""
+    columns = [{name: table[:, asset] for name, table in seen.items()} for asset in range(seen["spot"].shape[1])]
+    each = zip(calibrations, filters, memories, columns, strict=True)
+    return tuple(quote(calibration, filter, memory, **own) for calibration, filter, memory, own in each)
 
 
 def usual_implied(calibration: Calibration, filter: Filter, memory: Memory) -> Tensor:

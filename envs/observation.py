@@ -15,7 +15,7 @@ from envs import bands, portfolio
 from envs.calibration import Calibration
 from envs.contract import Contract
 from envs.instrument import View
-from envs.scene import REFERENCE_LIFE, Scene
+from envs.scene import REFERENCE_LIFE, Scene, stacked
 from envs.surface import Surface
 from envs.types import BadInput, Quote
 from envs.volatility.memory import Filter, Memory
@@ -45,15 +45,16 @@ class Observation:
     forecast_volatility: Tensor  # filtered, averaged to the last expiry, per √year
     time_to_expiry: Tensor  # years to the last expiry, at least one bar
     worth: Tensor | None  # (P, G) wealth, where profit is counted in coin
+    loss: Tensor | None  # (P, G) so far over a usual premium, where it is kept
     scene: Scene
 
     def of(self, hedger: int) -> Observation:
         """What one `hedger` of the G sees."""
         own = slice(hedger, hedger + 1)
-        names = ("features", "hedge", "neutral", "centre", "half_width")
+        names = ("features", "hedge", "neutral", "centre", "half_width", "limit")
         cut = {name: value[:, own] if (value := getattr(self, name)).shape[1] > 1 else value for name in names}
-        worth = None if self.worth is None else self.worth[:, own]
-        return replace(self, **cut, worth=worth, scene=self.scene.of(hedger))
+        worth, loss = (None if each is None else each[:, own] for each in (self.worth, self.loss))
+        return replace(self, **cut, worth=worth, loss=loss, scene=self.scene.of(hedger))
 
 
 class Observer:
@@ -95,27 +96,32 @@ class Observer:
         each = zip(quotes, memories, self.surfaces, strict=True)
         return tuple(View(quote, memory, surface, self.contract.bar) for quote, memory, surface in each)
 
-    def observe(self, scene: Scene, cushion: Tensor | None = None, worth: Tensor | None = None) -> Observation:
+    def observe(
+        self, scene: Scene, cushion: Tensor | None = None, worth: Tensor | None = None, loss: Tensor | None = None
+    ) -> Observation:
         """The observation of `scene`.
 
         `cushion` (P, G): distance to liquidation, where there is margin. `worth` (P, G): wealth, if counted in coin.
+        `loss` (P, G): as `Observation.loss`.
         """
-        views, book = scene.views, scene.book
+        views = scene.views
         forecast = tuple(
-            self.filters[a].term_variance(view.memory, scene.exposures[a].last_bars.clamp(min=1)).sqrt()
+            self.filters[a].term_variance(view.memory, scene.exposures[a].last_bars).sqrt()
             for a, view in enumerate(views)
         )
         volatility = scene.columns([view.quote.implied_volatility for view in views])
         time = scene.columns(scene.times)
-        gross = [portfolio.gross(self.contract, book, a) / book.base[a] for a in range(len(views))]
-        limit = REACH * scene.columns(gross) + abs(self.contract.target.delta)
+        limit = REACH * self._gross(scene) + abs(self.contract.target.delta)
         cases = [self._cases(scene, a, one) for a, one in enumerate(scene.stretches(self.contract.risk_aversion))]
         stretched = scene.neutral(tuple(delta for delta, _, _ in cases), worth)
         centre = stretched.maximum(-limit).minimum(limit)
         half_width = self._half_width(scene, time, volatility).minimum(limit).clamp(min=LEAST_WIDTH)
         shared = [row for a in range(len(views)) for row in self._shared(scene, a, forecast[a], *cases[a][1:])]
+        shared += [self._time_left(scene)] if self.contract.ends_early else []
         return Observation(
-            features=_assembled(shared, _own(scene.hedge, centre, half_width, cushion)),
+            features=_assembled(
+                [*shared, *self._dials(scene)], [*self._kept(scene), *_own(scene.hedge, centre, half_width, cushion)]
+            ),
             hedge=scene.hedge,
             neutral=scene.neutral(tuple(each.delta for each in scene.exposures), worth),
             centre=centre,
@@ -125,8 +131,17 @@ class Observer:
             forecast_volatility=scene.columns(forecast),
             time_to_expiry=time,
             worth=worth,
+            loss=loss,
             scene=scene,
         )
+
+    def _gross(self, scene: Scene) -> Tensor:
+        """(P, G or 1, K): gross units of each instrument's asset that are not traded any more, over its base units."""
+        columns = []
+        for a in scene.assets:
+            claims, kept = portfolio.gross(self.contract, scene.book, a)[:, None], scene.kept[a]
+            columns.append((claims if kept is None else claims + kept.gross) / scene.book.base[a][:, None])
+        return stacked(columns)
 
     def _half_width(self, scene: Scene, time: Tensor, volatility: Tensor) -> Tensor:
         """Zakamouline's for what is linear; for an option, what keeps the net greek within the contract's band."""
@@ -175,12 +190,35 @@ class Observer:
             *(2 * view.memory.probability[:, 1:] - 1).unbind(-1),
         ]
 
+    def _dials(self, scene: Scene) -> list[Tensor]:
+        """(P,) each: where the task's dials stand."""
+        spot = scene.views[0].quote.spot
+        return [torch.full_like(spot, dial.place) for dial in self.contract.dials.values()]
+
+    def _time_left(self, scene: Scene) -> Tensor:
+        """(P,) of the book's life."""
+        return (scene.book.bars_left * (self.contract.bar / REFERENCE_LIFE)).sqrt()
+
+    def _kept(self, scene: Scene) -> list[Tensor]:
+        """Each hedger's features (P, G) of what is kept of earlier listings, in the units of BOOK: gamma and vega."""
+        rows = []
+        for asset, kept in enumerate(scene.kept):
+            if kept is not None:
+                spot, base = scene.views[asset].quote.spot[:, None], scene.book.base[asset][:, None]
+                rows.append(2 * spot * kept.gamma * self._deviation(scene, asset)[:, None] / base)
+                rows.append(2 * kept.vega / (spot * math.sqrt(REFERENCE_LIFE)) / base)
+        return rows
+
     def _names(self) -> tuple[str, ...]:
         """Shared features of each asset, then each instrument's own."""
         names = []
         for a, calibration in enumerate(self.calibrations):
             own = (*BOOK, *MARKET, *(f"regime_{k}" for k in range(1, len(calibration.regimes.omega))))
             names += [f"{name}_{a}" if len(self.calibrations) > 1 else name for name in own]
+        names += ["time_left"] if self.contract.ends_early else []
+        names += self.contract.dials
+        rolled = sorted({self.contract.hedges[k].instrument.asset for k in self.contract.rolling})
+        names += [f"kept_{greek}_{asset}" for asset in rolled for greek in ("gamma", "vega")]
         for k in range(len(self.contract.hedges)):
             suffix = f"_{k}" if len(self.contract.hedges) > 1 else ""
             names += [f"hedge_less_centre{suffix}", f"half_width{suffix}"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import torch
@@ -24,10 +25,12 @@ NEVER = 1 << 40  # bars
 class Portfolio:
     """What P paths hold besides their hedges."""
 
+    bars_left: Tensor  # (P,) of the book's life, int64
     base: tuple[Tensor, ...]  # per asset (P,): its base units, the notional over the spot at the opening
-    units: tuple[Tensor, ...]  # per claim (P, n), signed; 0 once settled
-    terms: tuple[Any, ...]  # per claim
+    units: tuple[Tensor, ...]  # per claim (P, n), signed; 0 before it arrives and once settled
+    terms: tuple[Any, ...]  # per claim; no bars left before it arrives
     coins: tuple[Tensor, ...]  # per asset (P,): units of it received, less paid, for claims settled in it
+    arrived: tuple[Tensor, ...] = ()  # per claim that arrives (P,): its copies so far, int64
 
 
 @dataclass(frozen=True)
@@ -47,23 +50,24 @@ def opened(
 ) -> tuple[Portfolio, Tensor]:
     """Claims with `bars_left` (P,) to the episode's end, and the cash (P,) received less paid for them."""
     base = tuple(contract.notional / view.quote.spot for view in views)
-    coins = [torch.zeros_like(one) for one in base]
-    cash = torch.zeros_like(base[0])
-    every_units, every_terms = [], []
+    till = Till([torch.zeros_like(one) for one in base])
+    every_units, every_terms, arrived = [], [], []
     for claim in contract.claims:
         asset = claim.instrument.asset
         view = views[asset]
-        opening = Opening(claim.count, bars_left, contract.bars, contract.decision_bars, generator)
+        places = claim.count + claim.arriving(contract.bars)
+        opening = Opening(places, bars_left, contract.bars, contract.decision_bars, generator)
         terms = claim.instrument.opened(view, opening)
-        units = _drawn_units(claim, base[asset], generator)
-        price = -_summed(units * claim.instrument.greeks(terms, view).value, 1)
-        if _in_coin(claim):
-            coins[asset] = coins[asset] + price / view.quote.spot
-        else:
-            cash = cash + price
+        units = drawn_units(claim, base[asset], places, generator)
+        if claim.arrivals is not None:
+            held = torch.arange(places, device=units.device) < claim.count
+            units, terms = units * held, replace(terms, bars_left=terms.bars_left * held)
+            arrived.append(torch.full_like(bars_left, claim.count))
+        till.take(claim, -units * claim.instrument.greeks(terms, view).value, view)
         every_units.append(units)
         every_terms.append(terms)
-    return Portfolio(base, tuple(every_units), tuple(every_terms), tuple(coins)), cash
+    made = Portfolio(bars_left, base, tuple(every_units), tuple(every_terms), tuple(till.coins), tuple(arrived))
+    return made, till.cash
 
 
 def exposures(contract: Contract, portfolio: Portfolio, views: Sequence[View]) -> tuple[Exposure, ...]:
@@ -96,26 +100,29 @@ def income(contract: Contract, portfolio: Portfolio, views: Sequence[View]) -> T
 def aged(contract: Contract, portfolio: Portfolio, bars: int) -> Portfolio:
     """The same claims `bars` later."""
     each = zip(contract.claims, portfolio.terms, strict=True)
-    return replace(portfolio, terms=tuple(claim.instrument.aged(terms, bars) for claim, terms in each))
+    terms = tuple(claim.instrument.aged(terms, bars) for claim, terms in each)
+    return replace(portfolio, bars_left=portfolio.bars_left - bars, terms=terms)
 
 
 def settled(
     contract: Contract, portfolio: Portfolio, openings: Sequence[Quote], views: Sequence[View]
 ) -> tuple[Portfolio, Tensor]:
-    """Claims with no bars left turned into money: cash (P,) received; `openings` are the quotes a bar before."""
-    every_units, coins = [], list(portfolio.coins)
-    cash = torch.zeros_like(portfolio.base[0])
+    """Claims with no bars left turned into money: cash (P,) received; `openings` are the quotes a bar before.
+
+    Those that outlive a book at its end are taken at their mark.
+    """
+    every_units = []
+    till = Till(portfolio.coins)
     for claim, units, terms in zip(contract.claims, portfolio.units, portfolio.terms, strict=True):
-        asset = claim.instrument.asset
+        view = views[claim.instrument.asset]
         due = terms.bars_left <= 0
-        payoff = claim.instrument.payoff(terms, openings[asset], views[asset])
-        received = _summed(torch.where(due, units * payoff, 0.0), 1)
-        if _in_coin(claim):
-            coins[asset] = coins[asset] + received / views[asset].quote.spot
-        else:
-            cash = cash + received
+        price = claim.instrument.payoff(terms, openings[claim.instrument.asset], view)
+        if contract.outlived:
+            price = torch.where(due, price, claim.instrument.greeks(terms, view).value)
+            due = due | (portfolio.bars_left <= 0)[:, None]
+        till.take(claim, torch.where(due, units * price, 0.0), view)
         every_units.append(torch.where(due, 0.0, units))
-    return replace(portfolio, units=tuple(every_units), coins=tuple(coins)), cash
+    return replace(portfolio, units=tuple(every_units), coins=tuple(till.coins)), till.cash
 
 
 def gross(contract: Contract, portfolio: Portfolio, asset: int) -> Tensor:
@@ -129,15 +136,16 @@ def _exposure(contract: Contract, portfolio: Portfolio, view: View, asset: int) 
     zero = torch.zeros_like(coins)
     sums = [coins * view.quote.spot, coins, zero, zero]
     soonest = torch.full_like(coins, NEVER, dtype=torch.int64)
-    latest = torch.zeros_like(soonest)
+    ends = []
     for claim, units, terms in zip(contract.claims, portfolio.units, portfolio.terms, strict=True):
         if claim.instrument.asset != asset:
             continue
         greeks = claim.instrument.greeks(terms, view)
         own = (greeks.value, greeks.delta, greeks.gamma, greeks.vega)
         sums = [total + _summed(units * greek, 1) for total, greek in zip(sums, own, strict=True)]
-        latest = latest.maximum(_only_or(torch.amax, terms.bars_left))
+        ends.append(_only_or(torch.amax, terms.bars_left))
         soonest = soonest.minimum(_only_or(torch.amin, torch.where(terms.bars_left > 0, terms.bars_left, NEVER)))
+    latest = reduce(torch.maximum, ends) if ends else torch.zeros_like(soonest)
     value, delta, gamma, vega = sums
     return Exposure(value, delta, gamma, vega, torch.minimum(soonest, latest), latest)
 
@@ -152,13 +160,38 @@ def _only_or(least: Callable[..., Tensor], each: Tensor) -> Tensor:
     return least(each, -1) if each.shape[-1] > 1 else each[:, 0]
 
 
-def _drawn_units(claim: Claim, base: Tensor, generator: Generator) -> Tensor:
-    """(P, n) base units."""
-    if not isinstance(claim.units, tuple):
-        return (claim.units * base)[:, None].expand(-1, claim.count)
-    low, high = claim.units
-    drawn = torch.rand(len(base), claim.count, generator=generator, device=base.device, dtype=base.dtype)
-    return base[:, None] * (low + (high - low) * drawn)
+class Till:
+    """Collects what claims bring: cash (P,), and per asset coins (P,)."""
+
+    def __init__(self, coins: Sequence[Tensor]) -> None:
+        """With the `coins` that are there."""
+        self.coins, self.cash = list(coins), torch.zeros_like(coins[0])
+
+    def take(self, claim: Claim, money: Tensor, view: View) -> None:
+        """`money` (P, n) from the copies of a claim, in quote currency."""
+        received = _summed(money, 1)
+        if _in_coin(claim):
+            asset = claim.instrument.asset
+            self.coins[asset] = self.coins[asset] + received / view.quote.spot
+        else:
+            self.cash = self.cash + received
+
+
+def drawn_units(claim: Claim, base: Tensor, copies: int, generator: Generator, either: bool = False) -> Tensor:
+    """(P, n) base units; `either`: some on the opposite side, as the claim's arrivals say."""
+    if isinstance(claim.units, tuple):
+        low, high = claim.units
+        units = base[:, None] * (low + (high - low) * uniform(base, copies, generator))
+    else:
+        units = (claim.units * base)[:, None].expand(-1, copies)
+    if not (either and claim.arrivals is not None and claim.arrivals.opposite > 0):
+        return units
+    return torch.where(uniform(base, copies, generator) < claim.arrivals.opposite, -units, units)
+
+
+def uniform(like: Tensor, copies: int, generator: Generator) -> Tensor:
+    """(P, n)."""
+    return torch.rand(len(like), copies, generator=generator, device=like.device, dtype=like.dtype)
 
 
 def _in_coin(claim: Claim) -> bool:

@@ -17,14 +17,20 @@ def kinds(package: str) -> tuple[str, ...]:
 
 
 def public_class(package: str, kind: str) -> type[Any]:
-    """The one public class that the file `kind` of `package` defines. Raises ValueError for an unknown kind."""
+    """The one public class with settings that the file `kind` of `package` defines; ValueError for an unknown kind."""
+    public = [c for c in classes(package, kind) if "kind" in getattr(c, "model_fields", ()) or hasattr(c, "Settings")]
+    assert len(public) == 1, f"{package}.{kind} defines {len(public)} public classes that take settings"
+    return public[0]
+
+
+def classes(package: str, kind: str) -> list[type[Any]]:
+    """The public classes that the file `kind` of `package` defines. Raises ValueError for an unknown kind."""
     if kind not in (known := kinds(package)):
         raise ValueError(f"kind {kind!r} is unknown; use one of {', '.join(known)}")
     module = importlib.import_module(f"{package}.{kind}")
-    own = [c for n, c in vars(module).items() if inspect.isclass(c) and c.__module__ == module.__name__ and n[0] != "_"]
-    public = [c for c in own if "kind" in getattr(c, "model_fields", ()) or hasattr(c, "Settings")]
-    assert len(public) == 1, f"{module.__name__} defines {len(public)} public classes that take settings"
-    return public[0]
+    return [
+        c for n, c in vars(module).items() if inspect.isclass(c) and c.__module__ == module.__name__ and n[0] != "_"
+    ]
 
 
 def parsed(package: str, raw: Any, default: str) -> Any:

@@ -43,18 +43,25 @@ def first_outlook(objective: Objective, spread: float, device: torch.device) -> 
     return Outlook(objective.guess(mean, mean + spread), 0.0, spread)
 
 
-def promise(outlook: Outlook, loss: Tensor, now: Scene, scale: float) -> Promise:
-    """Of a final loss that moves on as late ones did, but for the share of the claims' time value left.
+def promise(outlook: Outlook, loss: Tensor, now: Scene, premium: float) -> Promise:
+    """Of a final loss that moves on as late ones did, but for the share that is left.
 
-    `loss` (P, G) so far, per notional; `scale`: a usual premium, per notional.
+    `loss` (P, G) so far, per notional; `premium`: a usual one, per notional.
     """
+    share = (_share_left(now, premium) + LEAST_SHARE)[:, None]
+    return Promise(loss + outlook.drift * share, outlook.spread * share)
+
+
+def _share_left(now: Scene, premium: float) -> Tensor:
+    """(P,): of the claims' time value; where claims come in or outlive the book, √ of its life, as that value falls."""
+    if now.contract.ends_early:
+        return (now.book.bars_left / now.contract.bars).sqrt()
     each = zip(now.exposures, now.views, now.times, now.book.base, strict=True)
     value = [
         exposure.gamma.abs() * view.quote.spot * view.quote.implied_volatility.square() * time / base
         for exposure, view, time, base in each
     ]
-    share = (added(value) / scale + LEAST_SHARE)[:, None]
-    return Promise(loss + outlook.drift * share, outlook.spread * share)
+    return added(value) / premium
 
 
 def controlled(
@@ -79,8 +86,8 @@ def earned(start: Scene, units: Tensor, quotes: Sequence[Quote], growth: float) 
 
 
 def net_deltas(start: Scene, units: Tensor) -> list[Tensor]:
-    """Per asset (P, G): delta of the claims and of `units` (P, G, K) held, base units."""
-    nets = [exposure.delta[:, None] for exposure in start.exposures]
+    """Per asset (P, G): delta of `units` (P, G, K) held and of all that is not traded any more, base units."""
+    nets = [start.own(asset, "delta") for asset in range(len(start.views))]
     for k, asset in enumerate(start.assets):
         nets[asset] = nets[asset] + units[..., k] * start.traded.delta[:, k, None]
     return nets

@@ -27,7 +27,7 @@ def excited(shocks: Shocks, excitement: Tensor, standardised_return: Tensor, bar
 
 def probability(shocks: Shocks, excitement: Tensor, calm: Tensor, bar: float) -> Tensor:
     """That a cascade comes within a bar of `bar` years; `calm` is reference over filtered variance."""
-    rate = (shocks.base_rate + shocks.excitation * excitement) * calm.pow(shocks.leverage / 2)
+    rate = (shocks.base_rate + shocks.excitation * excitement) * torch.exp(shocks.leverage / 2 * calm.log())
     return -torch.expm1(-rate * bar)
 
 

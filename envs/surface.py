@@ -35,6 +35,10 @@ class Surface(Protocol):
         """(P, n) per √year at `strike` (P, n) and `bars_left` (P, n) int64, from public information only."""
         ...
 
+    def implied_after(self, quote: Quote, memory: Memory, log_return: float) -> Tensor:
+        """(P,) the quoted volatility expected right after the spot's `log_return`."""
+        ...
+
     def half_spread(self, delta: Tensor) -> Tensor:
         """Half of an option's relative bid–ask by its |delta|, same shape."""
         ...
@@ -54,7 +58,7 @@ class ForecastSurface:
         Expired options (no bars left) get the volatility of one bar.
         """
         bars = bars_left.clamp(1, len(self.filter.weights) - 1)
-        forecast = self.filter.term_variance(memory, bars) / self.filter.implied_variance(memory)[:, None]
+        forecast = self.filter.term_variance(memory, bars_left) / self.filter.implied_variance(memory)[:, None]
         level = quote.implied_volatility[:, None] * forecast.sqrt()
         deviation = level * (bars.to(level.dtype) * self.filter.bar).sqrt()
         return level * self.smile(torch.log(strike / quote.spot[:, None]) / deviation)
@@ -65,6 +69,11 @@ class ForecastSurface:
         root = ((scaled + skew).square() + (1 - skew**2)).sqrt()
         smile: Tensor = torch.sqrt((1 + skew * scaled + root) / 2)
         return smile
+
+    def implied_after(self, quote: Quote, memory: Memory, log_return: float) -> Tensor:
+        """As `next_level` says, by the part of its noise that is the return's."""
+        slope = self.law.return_correlation * self.law.volatility / self.filter.spot_variance(memory).sqrt()
+        return quote.implied_volatility * torch.exp(slope * log_return)
 
     def half_spread(self, delta: Tensor) -> Tensor:
         """Logarithms interpolated linearly between SPREADS."""

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, SerializeAsAny, field_validator
 from torch import Generator
 
-from envs import register
+from envs import dials, register
 from envs.calibration import Calibration, Section, read_toml, validated
 from envs.contract import Contract
 from envs.hedging import HedgingWorld, Market
@@ -84,6 +84,11 @@ class Task(Section):
     def actions(self) -> int:
         """Numbers in one raw action: an offset and a stretch per hedging instrument."""
         return 2 * len(self.contract.hedges)
+
+    def at(self, **values: float) -> Task:
+        """The task with its dials there. Raises BadInput, one line; see `envs/dials.py`."""
+        contract, objective = dials.turned(self.contract, self.objective, values)
+        return self.model_copy(update={"contract": contract, "objective": objective})
 
     def market_for(self, generator: Generator, dtype: torch.dtype = torch.float32) -> Market:
         """The simulated market, whose filters forecast as far as any claim or hedge of the contract lives."""

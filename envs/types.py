@@ -76,3 +76,11 @@ def added(parts: Sequence[Tensor]) -> Tensor:
     for part in parts[1:]:
         total = total + part
     return total
+
+
+def polynomial(coefficients: Sequence[float], at: Tensor) -> Tensor:
+    """Σ cₖ·atᵏ by Horner's scheme, lowest power first; at least two coefficients."""
+    total = at * coefficients[-1] + coefficients[-2]
+    for each in reversed(coefficients[:-2]):
+        total = total * at + each
+    return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -21,6 +22,7 @@ class Asked:
 
     request: str
     time: int
+    model: str
     features: tuple[float, ...]
 
 
@@ -36,18 +38,40 @@ class Trained:
 
 @dataclass(frozen=True)
 class View:
-    """What a breaker may look at, after an event and before its decision. None: not known yet."""
+    """What a breaker may look at, after an event and before its decision. None: not known yet.
+
+    Mappings are by asset unless they say otherwise; times are the engine's, milliseconds.
+    """
 
     event: Event
-    quote: QuoteEvent | None
-    volatility: float | None  # filtered, per √year; None until the filter is warm
-    profit: float | None  # since the start, marked at the quote, quote currency
-    delta: float | None  # of book and hedge together, base units
-    gamma: float | None  # of the book, base units per unit of quote currency
-    position: float  # of the hedge, base units
+    time: int
+    quotes: Mapping[str, QuoteEvent]
+    ages: Mapping[str, int]  # milliseconds since fresh, by input: `spot:BTC`, `surface:BTC`, `book`, `positions`, …
+    market_open: Mapping[str, bool]
+    sources: Mapping[str, tuple[tuple[str, float, int], ...]]  # (source, price, quoted_at)
+    volatility: Mapping[str, float]  # filtered, per √year; an asset is missing until its filter is warm
+    intensity: Mapping[str, float]  # filtered shock intensity over its calm level
+    profit: float | None  # since the start, marked, quote currency
+    delta: Mapping[str, float]  # of book and hedges together, base units
+    gamma: Mapping[str, float]  # base units per 1 % of spot
+    vega: Mapping[str, float]  # quote currency per volatility point
+    stress_loss: float | None  # worst of the settings' spot and volatility cases, quote currency
+    margin_distance: float | None  # fraction of spot to liquidation, in [0, 1]
+    position: Mapping[str, float]  # of each leg, by symbol, base units
+    in_flight: int  # orders
+    sent: tuple[int, ...]  # when orders left, of late
+    rejections: tuple[int, ...]
+    slippages: tuple[tuple[int, float], ...]  # when, and bp of a fill against its decision's quote; bad is positive
+    executions: tuple[int, ...]  # decisions that traded
+    skew_ms: int | None
+    round_trip_ms: int | None
+    commit_ms: int | None  # the journal's last commit
+    mismatch: str | None  # what reconciliation found wrong
+    deleveraged: Mapping[str, int]  # when, by symbol
     asked: Asked | None  # the request that the event answers or that is overdue
     overdue: bool
     trained: Trained
+    disagreement: float | None  # largest |policy trade less the analytic one| of the last decision, over base units
 
 
 class Breaker(Protocol):

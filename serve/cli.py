@@ -15,14 +15,16 @@ from rich.text import Text
 
 from envs.types import BadInput
 from serve import config as configs
-from serve.clock import parse, show
+from serve.clock import VirtualClock, parse, show
 from serve.commands import Alert, Output
 from serve.errors import ServeError
 from serve.events import BarClosed, Event
+from serve.exposure import profit
 from serve.journal import Journal
 from serve.runner import Core, replayed
-from serve.session import Source, run
+from serve.session import Source, load, run
 from serve.tally import Tally
+from serve.whatif import Change, compared
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 journal_app = typer.Typer(no_args_is_help=True, help="Look after journals.")
@@ -35,7 +37,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standar
 def serve(
     config: Annotated[Path, typer.Argument(help="TOML settings, such as configs/paper.toml.")],
     journal: Annotated[str, typer.Option(help="SQLite file or database URL; one with entries is taken up again.")],
-    feed: Annotated[str, typer.Option(help="Bars to replay, or to warm up on: btc, eth, or a file.")] = "btc",
+    feed: Annotated[
+        str, typer.Option(help="Bars to replay, or to warm up on, one per asset: btc, eth, or a file; `btc,eth`.")
+    ] = "btc",
     first: Annotated[
         str, typer.Option("--from", help="Start of the first bar, UTC; with --follow, the end of the warm-up.")
     ] = "2023-01-01",
@@ -50,7 +54,7 @@ def serve(
     """
     with exits():
         settings = configs.load(config)
-        source = Source(feed, _time(first), days, speed, follow)
+        source = Source(tuple(feed.split(",")), _time(first), days, speed, follow)
         tally, kept = Tally(), _journal(journal, create=True)
         try:
             core = _watched(lambda told: run(settings, kept, source, told), tally, quiet=as_json)
@@ -62,17 +66,26 @@ def serve(
 @app.command()
 def replay(
     journal: Annotated[str, typer.Argument(help="SQLite file or database URL of a journal.")],
+    config: Annotated[
+        Path | None, typer.Option(help="Other settings: where would they have decided otherwise?")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="Another model's folder, likewise.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a journal's events through the core again, and compare every decision and order byte for byte.
 
-    Example: rehedge replay runs/paper.db
+    With other settings or another model: list the recorded decisions that these would have made otherwise.
+
+    Example: rehedge replay runs/paper.db --config tighter.toml
     """
     with exits():
         kept, tally = _journal(journal, create=False), Tally()
         try:
-            core, _ = replayed(kept, tally.told)
-            _report(tally, core, kept, as_json, note="Replayed: every output is the same, byte for byte.")
+            if config is None and model is None:
+                core, _ = replayed(kept, tally.told)
+                _report(tally, core, kept, as_json, note="Replayed: every output is the same, byte for byte.")
+            else:
+                _otherwise(kept, config, model, as_json)
         finally:
             kept.close()
 
@@ -138,21 +151,34 @@ def _status(event: Event, tally: Tally) -> Text:
 
 
 def _report(tally: Tally, core: Core, kept: Journal, as_json: bool, note: str = "") -> None:
-    state, engine, (number, chain) = core.state, core.engine, kept.head
-    if state is None or engine is None:
+    state, (number, chain) = core.state, kept.head
+    if state is None:
         raise BadInput(f"{kept.url}: the journal is empty; give one that `rehedge serve` wrote")
     if as_json:
-        facts = {"state": state.risk.name, "position": str(state.ledger.position), "profit": engine.profit(state)}
+        positions = {symbol: str(account.position) for symbol, account in state.ledger.accounts.items()}
+        facts = {"state": state.risk.name, "positions": positions, "profit": profit(state)}
         trips = [vars(each) for each in tally.transitions]
         typer.echo(json.dumps({**facts, **tally.counts, "transitions": trips, "entries": number, "head": chain}))
         return
     for line in [
-        *tally.words(state, engine.profit(state)),
+        *tally.words(state),
         f"Journal: {number:,} entries, head {number}:{chain}.",
         note,
     ]:
         if line:
             typer.echo(line)
+
+
+def _otherwise(kept: Journal, config: Path | None, model: Path | None, as_json: bool) -> None:
+    change = Change(None if config is None else configs.load(config), None if model is None else load(model).network)
+    count, found = compared(kept, change, VirtualClock())
+    if as_json:
+        typer.echo(json.dumps({"decisions": count, "otherwise": [vars(each) for each in found]}))
+        return
+    for each in found:
+        typer.echo(f"{show(each.time)} decision {each.decision}: {each.recorded}")
+        typer.echo(f"{'':>19} otherwise: {each.other}")
+    typer.echo(f"{len(found):,} of {count:,} decisions would have been others.")
 
 
 def _journal(url: str, create: bool) -> Journal:

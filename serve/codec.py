@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import fields
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from decimal import Decimal
-from typing import Any, get_type_hints
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from serve.commands import OUTPUTS, Output
 from serve.errors import JournalBroken
@@ -18,12 +20,12 @@ _TYPES: dict[str, type[Event] | type[Output]] = {
     **{kind.__name__: kind for kind in EVENTS},
     **{kind.__name__: kind for kind in OUTPUTS},
 }
-_HINTS = {name: get_type_hints(kind) for name, kind in _TYPES.items()}
+_NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in _TYPES.values()}
 
 
 def encode(item: Event | Output) -> bytes:
     """Keys sorted, no spaces; Decimals as text, floats by their shortest round trip, infinities and NaN as text."""
-    body = {name.name: _plain(getattr(item, name.name)) for name in fields(item)}
+    body = {name: _plain(getattr(item, name)) for name in _NAMES[type(item)]}
     return canonical({"type": type(item).__name__, **body})
 
 
@@ -31,9 +33,9 @@ def decode(body: bytes) -> Event | Output:
     """Raises JournalBroken for bytes that are no event or output."""
     try:
         raw = json.loads(body)
-        kind = _TYPES[raw.pop("type")]
-        hints = _HINTS[kind.__name__]
-        return kind(**{name: _typed(value, hints[name]) for name, value in raw.items()})
+        kind: Any = _TYPES[raw.pop("type")]
+        made: Event | Output = _reader(kind)(raw)
+        return made
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise JournalBroken(f"no event or output: {body[:80]!r} ({error})") from None
 
@@ -49,18 +51,74 @@ def digest(value: bytes | str | Sequence[float]) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
     if isinstance(value, Decimal):
         return str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    return [_plain(entry) for entry in value] if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [_plain(entry) for entry in value]
+    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
 
 
-def _typed(value: Any, hint: Any) -> Any:
-    if value is None:
-        return None
-    if hint is Decimal:
-        return Decimal(value)
-    if hint is float:
-        return float(value)
-    return tuple(float(entry) for entry in value) if isinstance(value, list) else value
+@cache
+def _reader(hint: Any) -> Callable[[Any], Any]:
+    """What turns the JSON of a value with this type hint into the value; it raises for one of another type."""
+    if is_dataclass(hint):
+        return _record(hint)
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        known = _reader(next(each for each in inner if each is not type(None)))
+        return lambda raw: None if raw is None else known(raw)
+    if origin is Literal:
+        return _one_of(frozenset(inner))
+    if origin is tuple:
+        return _row(tuple(_reader(each) for each in inner if each is not Ellipsis), inner[-1] is Ellipsis)
+    return _number(hint) if hint in (float, Decimal) else _exactly(hint)
+
+
+def _record(kind: Any) -> Callable[[Any], Any]:
+    readers = {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
+    return lambda raw: kind(**{name: readers[name](value) for name, value in raw.items()})
+
+
+def _row(readers: tuple[Callable[[Any], Any], ...], repeated: bool) -> Callable[[Any], Any]:
+    if repeated:
+        return lambda raw: tuple(readers[0](each) for each in _list(raw))
+    return lambda raw: tuple(read(each) for read, each in zip(readers, _list(raw), strict=True))
+
+
+def _number(kind: type) -> Callable[[Any], Any]:
+    def read(raw: Any) -> Any:
+        if kind is float and isinstance(raw, bool):
+            raise TypeError(f"{raw!r} is no number")
+        if kind is Decimal and not isinstance(raw, str):
+            raise TypeError(f"{raw!r} is no decimal text")
+        return kind(raw)
+
+    return read
+
+
+def _exactly(kind: type) -> Callable[[Any], Any]:
+    def read(raw: Any) -> Any:
+        if type(raw) is not kind:
+            raise TypeError(f"{raw!r} is no {kind.__name__}")
+        return raw
+
+    return read
+
+
+def _one_of(values: frozenset[Any]) -> Callable[[Any], Any]:
+    def read(raw: Any) -> Any:
+        if raw not in values:
+            raise ValueError(f"{raw!r} is none of {', '.join(sorted(values))}")
+        return raw
+
+    return read
+
+
+def _list(raw: Any) -> list[Any]:
+    if not isinstance(raw, list):
+        raise TypeError(f"{raw!r} is no list")
+    return raw

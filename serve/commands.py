@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,11 @@ class SubmitOrder(Output):
     """An immediate-or-cancel order; what cannot fill at `limit` or better is cancelled."""
 
     order: str
+    symbol: str
     units: Decimal  # to buy; to sell is negative
     limit: Decimal
+    expires_at: int  # the venue takes it no later than this
+    reduce_only: bool
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,15 @@ class LookUp(Output):
 @dataclass(frozen=True)
 class Infer(Output):
     request: str
+    model: str  # SHA-256 of the weights that are to answer
     features: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Ask(Output):
+    """Ask the venue for a report."""
+
+    what: Literal["orders", "positions", "balance"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,16 @@ class Alert(Output):
 class Denied(Output):
     """We did not send what the decision asked for."""
 
+    symbol: str
     units: Decimal
+    reason: str
+
+
+@dataclass(frozen=True)
+class Dropped(Output):
+    """A message from outside was not acted on."""
+
+    what: str
     reason: str
 
 
@@ -65,17 +86,10 @@ class Transition(Output):
 
 
 @dataclass(frozen=True)
-class Decision(Output):
-    """Why the hedge is what it is."""
+class Intent:
+    """What a decision wants of one leg. `lower` and `upper` are the band's edges over the book's base units."""
 
-    request: str
-    source: str  # policy, fallback or close
-    state: str
-    reason: str
-    observation: str  # hashes
-    model: str
-    config: str
-    action: tuple[float, ...]
+    symbol: str
     lower: float
     upper: float
     position: Decimal
@@ -83,13 +97,50 @@ class Decision(Output):
     sent: Decimal
 
 
-OUTPUTS: tuple[type[Output], ...] = (
-    SubmitOrder,
-    CancelOrder,
-    LookUp,
-    Infer,
-    Alert,
-    Denied,
-    Transition,
-    Decision,
-)
+@dataclass(frozen=True)
+class Decision(Output):
+    """Why the hedge is what it is."""
+
+    request: str
+    source: Literal["policy", "last_good", "fallback", "close", "flatten"]
+    state: str
+    reason: str
+    observation: str  # hashes
+    model: str
+    config: str
+    limits: str
+    action: tuple[float, ...]
+    legs: tuple[Intent, ...]
+
+
+@dataclass(frozen=True)
+class ShadowDecision(Output):
+    """What the challenger would have traded, on its own hedge of the same book."""
+
+    request: str
+    model: str
+    observation: str
+    action: tuple[float, ...]
+    legs: tuple[Intent, ...]
+    ahead: float  # its profit less ours since it was offered, quote currency
+
+
+@dataclass(frozen=True)
+class ModelChanged(Output):
+    """Which model decides from the next question on, and why."""
+
+    before: str
+    after: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Flat(Output):
+    """Flattened, confirmed by our ledger and by the venue's own report."""
+
+    mode: Literal["neutralise", "close"]
+    positions: tuple[tuple[str, Decimal], ...]
+    as_of: int  # of the venue's report
+
+
+OUTPUTS: tuple[type[Output], ...] = tuple(Output.__subclasses__())

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
-from envs.calibration import Positive, Section, read_toml, validated
+from envs.calibration import Finite, NonNegative, Positive, Section, read_toml, validated
 from envs.types import BadInput
 from serve import breaker
 from serve.breaker import Breaker
 from serve.limits import Limits
+
+WEEK_MINUTES = 7 * 24 * 60
+Lot = Annotated[Decimal, Field(gt=0)]
+Minute = Annotated[int, Field(ge=0, le=WEEK_MINUTES)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Move = Annotated[float, Field(gt=-1, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,31}$")]
+
+
+class Asset(Section):
+    """In the order of the task's assets."""
+
+    name: Name
+    closed: tuple[tuple[Minute, Minute], ...] = ()  # when its market rests: minutes since Monday 00:00 UTC, from and to
+
+
+class Leg(Section):
+    """One hedging instrument, in the order of the contract's. An option leg without terms waits for `Listed`."""
+
+    symbol: Name
+    lot: Lot  # base units
+    strike: Positive | None = None  # of a listed option
+    expiry: str | None = None  # ISO 8601, UTC
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.strike is None) != (self.expiry is None):
+            raise ValueError(f"{self.symbol} has strike or expiry alone; give both or neither")
+        return self
 
 
 class Clocks(Section):
@@ -23,18 +52,82 @@ class Clocks(Section):
     heartbeat_seconds: int = Field(gt=0)
     inference_seconds: Positive  # after which an answer is overdue
     order_seconds: Positive  # after which an order without an outcome is looked up
+    order_life_seconds: Positive  # after which the venue takes an order no more
+    reconcile_seconds: Positive  # between questions to the venue about orders, positions and balance
+    future_seconds: NonNegative  # how far ahead of us a message may be dated; one further ahead is dropped
 
 
 class Venue(Section):
     name: Literal["paper"]
-    lot: Decimal = Field(gt=0)  # base units
     seed: int = Field(default=0, ge=0)  # of the rejections and delays that the task's execution asks for
 
 
-class Desk(Section):
-    """The book to hedge: the task's call, sold at its mark."""
+class Book(Section):
+    """Where the book to hedge comes from: the paper desk, which sells the task's own claims, or a file that grows."""
 
-    roll: bool  # sell the next one when one expires
+    source: Literal["desk", "file"]
+    roll: bool = False  # desk: sell the next claims when the last have expired
+    path: str | None = None  # file: JSON, one trade a line
+
+    @model_validator(mode="after")
+    def _located(self) -> Self:
+        if (self.source == "file") != (self.path is not None):
+            raise ValueError('book.path belongs to source = "file", and to no other')
+        return self
+
+
+class Target(Section):
+    """What an asset's book and hedges together are steered to; `TargetSet` changes it."""
+
+    delta: Finite  # base units
+    gamma: Finite  # base units per 1 % of spot
+    vega: Finite  # quote currency per volatility point
+    hedge_ratio: float = Field(ge=0, le=1.5)  # of the book's greeks that is hedged
+    above: NonNegative  # base units that the net delta may exceed its target by, untraded
+    below: NonNegative
+
+
+class Ramp(Section):
+    """Two readings of the market: calm up to the one, stressed from the other on."""
+
+    calm_volatility: Positive  # filtered over the calibration's reference volatility
+    stress_volatility: Positive
+    calm_intensity: Positive  # of shocks, over the calm level
+    stress_intensity: Positive
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.calm_volatility >= self.stress_volatility or self.calm_intensity >= self.stress_intensity:
+            raise ValueError("a calm reading must be below the stress reading")
+        return self
+
+
+class Bands(Ramp):
+    """How the analytic hedge's band follows the market: multiples of its tuned half-width."""
+
+    calm_width: float = Field(ge=0.01, le=20)
+    stress_width: float = Field(ge=0.01, le=20)
+
+
+class Execution(Ramp):
+    """How a hedge is worked: slices that shrink from calm to stress, at a price that is no worse than stated."""
+
+    depth_share: Share  # of the depth at hand, the largest slice when calm
+    stress_share: Share  # of that slice and of the largest order, left under stress
+    slice_seconds: Positive  # to the next slice of what is left
+    slippage: Share  # worst price of a slice, as a fraction away from the mark
+    option_slippage: Share  # the same of an option leg
+
+
+class Stress(Section):
+    """Cases of spot and volatility, each against each, in which the book and its hedges are valued."""
+
+    spot: tuple[Move, ...] = Field(min_length=1)  # relative moves
+    volatility: tuple[Move, ...] = Field(min_length=1)
+
+
+class Reconcile(Section):
+    cash_tolerance: Decimal = Field(ge=0)  # quote currency between the venue's cash and ours
 
 
 class ServeConfig(Section):
@@ -42,10 +135,18 @@ class ServeConfig(Section):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")  # begins every order id
     model: str | None = None  # folder
+    challenger: str | None = None  # folder of a model that decides on the same inputs and trades nothing
     task: str | None = None  # of `envs/tasks/` by name, or a TOML file
+    assets: tuple[Asset, ...] = Field(min_length=1)
+    legs: tuple[Leg, ...] = Field(min_length=1)
     clocks: Clocks
     venue: Venue
-    desk: Desk
+    book: Book
+    targets: dict[str, Target]  # by asset
+    bands: Bands
+    execution: Execution
+    stress: Stress
+    reconcile: Reconcile
     limits: Limits
     breakers: dict[str, dict[str, Any]]
 
@@ -53,6 +154,16 @@ class ServeConfig(Section):
     def _sourced(self) -> Self:
         if (self.model is None) == (self.task is None):
             raise ValueError("give either model or task")
+        if self.challenger is not None and self.model is None:
+            raise ValueError("a challenger needs a model to be compared with")
+        return self
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        assets, symbols = [each.name for each in self.assets], [each.symbol for each in self.legs]
+        _same("targets", self.targets, assets)
+        _same("limits.assets", self.limits.assets, assets)
+        _same("limits.legs", self.limits.legs, symbols)
         return self
 
 
@@ -73,3 +184,12 @@ def build_breakers(raw: Mapping[str, Mapping[str, Any]], where: str) -> dict[str
         kind = breaker.load(name)
         built[name] = cast(Breaker, kind(validated(kind.Settings, dict(raw[name]), f"{where}: breakers.{name}")))
     return built
+
+
+def _same(where: str, given: Mapping[str, object], needed: Sequence[str]) -> None:
+    if len(set(needed)) < len(needed):
+        raise ValueError(f"{where}: two of {', '.join(needed)} have one name; rename one")
+    if missing := [name for name in needed if name not in given]:
+        raise ValueError(f"{where}.{missing[0]} is missing; add it")
+    if unknown := [name for name in given if name not in needed]:
+        raise ValueError(f"{where}.{unknown[0]} is unknown; have {', '.join(needed)}")

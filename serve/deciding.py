@@ -1,26 +1,29 @@
-"""From an owed decision to an order: ask the policy, read its answer or the analytic hedge's, and pass the limits."""
+"""From an owed decision to orders: ask the policy, read its answer or the analytic hedge's, and pass the limits."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal
+from typing import Literal
 
+from envs.decision import NARROWEST, WIDEST
 from serve import codec
 from serve.breaker import Asked
 from serve.breakers.policy_invalid import action_fault
-from serve.commands import Decision, Denied, Infer, Output, SubmitOrder
-from serve.events import Event, Inference, QuoteEvent
-from serve.limits import Exposure, Ruling, recent, ruled
-from serve.market import Sight, Wish
-from serve.orders import Order, order_id
-from serve.setup import ACTIONS, Setup
-from serve.state import Question, State
+from serve.commands import Decision, Infer, Intent, Output
+from serve.events import BarClosed, BookSettled, BookTraded, Event, Inference
+from serve.executing import Climate, width
+from serve.exposure import net
+from serve.market import Seen, Sight, Wish
+from serve.sending import Acted, Sender
+from serve.setup import Setup
+from serve.shadowing import Shadower
+from serve.state import Flatten, Question, State
 from serve.states import Monitor, RiskState
 
-ANALYTIC = (0.0,) * ACTIONS  # the tuned Zakamouline band
-_PRICE = Decimal("1e-8")
-
-Acted = tuple[State, list[Output]]
+Source = Literal["policy", "last_good", "fallback", "close", "flatten"]
+CLOSED_BAND = (0.0, -1.0)  # an action whose band has all but no width: the neutral hedge
 
 
 class Decider:
@@ -28,49 +31,72 @@ class Decider:
 
     def __init__(self, setup: Setup) -> None:
         self._setup, self._market = setup, setup.market
+        self._sender, self._shadower = Sender(setup), Shadower(setup)
 
     def acted(self, state: State, event: Event, question: Question | None, doubt: str | None) -> Acted:
         """An answer that was waited for is acted on; an owed decision is begun as soon as nothing forbids it."""
         outputs: list[Output] = []
         if question is not None:
             state, outputs = self._answered(replace(state, question=None), event, question)
-        if not state.due or not _ready(state, doubt):
+        ready = frozenset() if _followed(event) else self._ready(state, doubt)
+        if not ready:
             return state, outputs
-        state, more = self._begun(replace(state, due=False))
+        state, more = self._begun(replace(state, due=state.due - ready), ready)
         return state, outputs + more
 
-    def _begun(self, state: State) -> Acted:
-        """Without an option the hedge is closed; without a policy to trust the analytic hedge decides at once."""
-        quote, option = state.trusted, state.option
-        assert quote is not None
-        if option is None:
-            return self._closing(state, quote)
-        sight = Sight(state.time, quote, state.memory, option, state.ledger.position, state.account)
+    def _ready(self, state: State, doubt: str | None) -> frozenset[str]:
+        """Assets to decide on: one hedge at a time for each, on quotes that are believed, never while halted."""
+        flatten = state.flatten
+        if flatten is None and state.risk is RiskState.HALTED:
+            return frozenset()
+        if flatten is not None and flatten.stage != "reducing":
+            return frozenset()
+        waiting = state.question is not None and state.question.binding
+        unseen = len(state.trusted) < len(state.pasts)
+        if doubt is not None or waiting or unseen or state.venue.awaited:
+            return frozenset()
+        return state.due - {self._market.asset_of[order.symbol] for order in state.in_flight}
+
+    def _begun(self, state: State, ready: frozenset[str]) -> Acted:
+        """Without a book the hedges are closed; without a policy to trust the analytic hedge decides at once."""
+        if state.flatten is not None:
+            return self._flattened(state, state.flatten, ready)
+        if not state.book.holdings:
+            return self._closing(state, ready, "nothing is left to hedge")
+        seen = self._market.observe(self.sight(state))
         binding = state.risk is RiskState.ACTIVE
-        state, outputs = self._asked(state, sight, binding)
+        state, outputs = self._asked(state, seen, state.models.active, binding, ready)
         if binding and outputs:
             return state, outputs
-        state, more = self._decided(state, "fallback", ANALYTIC, sight, "", state.strictest())
+        state, more = self._decided(state, "fallback", self.analytic(state), seen, ready, "", state.strictest())
         return state, outputs + more
 
-    def _asked(self, state: State, sight: Sight, binding: bool) -> Acted:
+    def _asked(self, state: State, seen: Seen, model: str, binding: bool, ready: frozenset[str]) -> Acted:
         """The policy is asked even when it is not followed, for its breaker to see whether it has recovered."""
-        if self._setup.trained is None or state.question is not None:
+        if not model or state.question is not None:
             return state, []
         request = f"{self._setup.config.name}-q{state.questions_made + 1:06d}"
-        features = tuple(self._market.observe(sight).features.flatten().tolist())
-        question = Question(Asked(request, state.time, features), sight, binding)
+        question = Question(Asked(request, state.time, model, seen.features), seen, binding, ready)
         state = replace(state, question=question, questions_made=state.questions_made + 1)
-        return state, [Infer(state.time, request, features)]
+        state, shadow = self._shadower.asked(state, seen.sight, request, ready)
+        return state, [Infer(state.time, request, model, question.asked.features), *shadow]
 
     def _answered(self, state: State, event: Event, question: Question) -> Acted:
-        """An answer about an option that is gone is dropped: its going owes a decision of its own."""
-        request, sight = question.asked.request, question.sight
-        if not question.binding or state.option != sight.option:
+        """An answer about a book that has changed since is dropped: the change owes a decision of its own."""
+        asked, seen, ready = question.asked, question.seen, question.assets
+        if not question.binding:
             return state, []
-        if (fault := self._fault(state, event)) is None and isinstance(event, Inference) and event.action is not None:
-            return self._decided(state, "policy", event.action, sight, request, "")
-        return self._decided(replace(state, due=False), "fallback", ANALYTIC, sight, request, fault or "no answer")
+        if state.book is not seen.sight.book:
+            return state.owing(*ready), []
+        fault = self._fault(state, event)
+        if fault is None and isinstance(event, Inference) and event.action is not None:
+            source: Source = "policy" if asked.model == state.models.active else "last_good"
+            return self._decided(state, source, event.action, seen, ready, asked.request, "", asked.model)
+        spare = state.models.last_good
+        if spare and asked.model == state.models.active and state.risk is RiskState.ACTIVE:
+            return self._asked(state, seen, spare, True, ready)
+        state, analytic = replace(state, due=state.due - ready), self.analytic(state)
+        return self._decided(state, "fallback", analytic, seen, ready, asked.request, fault or "no answer")
 
     def _fault(self, state: State, event: Event) -> str | None:
         """Why the answer is not followed."""
@@ -78,43 +104,130 @@ class Decider:
             return "the policy's answer is overdue"
         if state.risk is not RiskState.ACTIVE:
             return state.strictest()
-        if (fault := action_fault(event, ACTIONS)) is not None:
+        if (fault := action_fault(event, self._market.actions)) is not None:
             return fault
         doubted = state.monitors.get("policy_invalid", Monitor()).suspicious
         return "the features are outside the trained range, not confirmed yet" if doubted else None
 
+    def analytic(self, state: State) -> tuple[float, ...]:
+        """The tuned classical bands, wider in calm and tighter in stress by the settings' rule."""
+        action: list[float] = []
+        for symbol in self._market.symbols:
+            climate = Climate.of(state, self._market, self._market.asset_of[symbol])
+            log_width = math.log(width(self._setup.config.bands, climate))
+            action += [0.0, log_width / (WIDEST if log_width > 0 else -NARROWEST)]
+        return tuple(action)
+
     def _decided(
         self,
         state: State,
-        source: str,
-        action: tuple[float, ...],
-        sight: Sight,
+        source: Source,
+        action: Sequence[float],
+        seen: Seen,
+        ready: frozenset[str],
         request: str,
         reason: str,
+        model: str = "",
     ) -> Acted:
-        seen, now = self._market.observe(sight), replace(sight, position=state.ledger.position)
-        wish = self._market.wish(action, seen, now, self._setup.config.venue.lot)
-        features = codec.digest(tuple(seen.features.flatten().tolist()))
-        made = self._record(state, source, action, wish, features, request, reason)
-        return self._sent(state, made)
+        wishes = self._wishes(state, action, seen, ready)
+        if source in ("policy", "last_good"):
+            state = self._compared(state, wishes, seen, ready)
+        features = codec.digest(seen.features)
+        made = self._record(state, source, tuple(action), wishes, features, request, reason, model)
+        return self._sender.sent(state, made)
 
-    def _closing(self, state: State, quote: QuoteEvent) -> Acted:
-        trade = -state.ledger.position
-        if trade == 0:
-            return state, []
-        made = self._record(state, "close", (), Wish(0.0, 0.0, trade), "", "", "no option is left to hedge")
-        return self._sent(state, made)
+    def _wishes(self, state: State, action: Sequence[float], seen: Seen, ready: frozenset[str]) -> tuple[Wish, ...]:
+        """Nothing is wanted of legs whose asset waits, nor within an asset's thresholds."""
+        market = self._market
+        out = {symbol for symbol in market.symbols if market.asset_of[symbol] not in ready}
+        positions = tuple(state.ledger.position(symbol) for symbol in market.symbols)
+        wishes = market.wishes(action, seen, positions, out)
+        idle = {asset for asset in ready if self._within(state, asset)}
+        named = zip(market.symbols, wishes, strict=True)
+        return tuple(
+            replace(wish, trade=wish.trade * 0) if market.linear(s) and market.asset_of[s] in idle else wish
+            for s, wish in named
+        )
+
+    def _within(self, state: State, asset: str) -> bool:
+        """Whether the net delta is as near its target as the thresholds ask."""
+        target, valuation = state.targets[asset], state.valuations[asset]
+        if target.above == 0 and target.below == 0:
+            return False
+        coins = float(state.ledger.coins.get(asset, 0))
+        whole = net(state, valuation, coins).delta
+        off = whole - (1 - target.hedge_ratio) * (valuation.book.delta + coins) - target.delta
+        return -target.below <= off <= target.above
+
+    def _compared(self, state: State, wishes: Sequence[Wish], seen: Seen, ready: frozenset[str]) -> State:
+        """How far the policy's trades are from the analytic hedge's, over base units."""
+        other = self._wishes(state, self.analytic(state), seen, ready)
+        market, book = self._market, seen.sight.book
+        names = list(market.assets)
+        bases = [market.base(book, names[asset], seen.sight.quotes[asset].spot) for asset in market.leg_assets]
+        apart = [abs(float(a.trade - b.trade)) / base for a, b, base in zip(wishes, other, bases, strict=True)]
+        return replace(state, record=replace(state.record, disagreement=max(apart)))
+
+    def _closing(self, state: State, ready: frozenset[str], reason: str) -> Acted:
+        """Every leg of the assets that are ready goes."""
+        market = self._market
+        state, shadow = self._shadower.closed(state, self.sight(state))
+        positions = {s: state.ledger.position(s) if market.asset_of[s] in ready else 0 for s in market.symbols}
+        if not any(positions.values()):
+            return state, shadow
+        wishes = tuple(
+            Wish(0.0, 0.0, -state.ledger.position(s) if positions[s] else market.lot(s) * 0) for s in positions
+        )
+        made = self._record(state, "close", (), wishes, "", "", reason)
+        state, outputs = self._sender.sent(state, made)
+        return state, shadow + outputs
+
+    def _flattened(self, state: State, flatten: Flatten, ready: frozenset[str]) -> Acted:
+        """Again at every slice until nothing more is wanted, which is then to be confirmed."""
+        reason = f"{flatten.who}: {flatten.mode}"
+        if flatten.mode == "close" or not state.book.holdings:
+            state, outputs = self._closing(state, ready, reason)
+        else:
+            seen, action = self._market.observe(self.sight(state)), CLOSED_BAND * len(self._market.symbols)
+            state, outputs = self._decided(state, "flatten", action, seen, ready, "", reason)
+        wanted = any(leg.wanted for made in outputs if isinstance(made, Decision) for leg in made.legs)
+        if wanted or state.reserved or ready < frozenset(state.pasts):
+            again = dict.fromkeys(ready, self._sender.retry(state))
+            return replace(state, again={**state.again, **again}), outputs
+        return replace(state, flatten=replace(flatten, stage="confirming", since=state.time)), outputs
+
+    def sight(self, state: State) -> Sight:
+        """The margin accounts count from when the book was last empty."""
+        ledger, opening, market = state.ledger, state.opening, self._market
+        accounts = {symbol: ledger.account(symbol) for symbol in market.symbols}
+        return Sight(
+            time=state.time,
+            quotes=tuple(state.trusted[name] for name in market.assets),
+            memories=tuple(state.pasts[name].memory for name in market.assets),
+            book=state.book,
+            positions=tuple(each.position for each in accounts.values()),
+            cash=tuple(each.cash - opening.worth.get(symbol, 0) for symbol, each in accounts.items()),
+            claims_cash=ledger.book - opening.book,
+            coins=tuple(ledger.coins.get(name, ledger.book * 0) for name in market.assets),
+            listings=tuple(state.listings.get(symbol) for symbol in market.symbols),
+            targets=tuple(state.targets[name] for name in market.assets),
+        )
 
     def _record(
         self,
         state: State,
-        source: str,
+        source: Source,
         action: tuple[float, ...],
-        wish: Wish,
+        wishes: Sequence[Wish],
         observation: str,
         request: str,
         reason: str,
+        model: str = "",
     ) -> Decision:
+        legs = tuple(
+            Intent(symbol, wish.lower, wish.upper, state.ledger.position(symbol), wish.trade, wish.trade * 0)
+            for symbol, wish in zip(self._market.symbols, wishes, strict=True)
+        )
         return Decision(
             time=state.time,
             request=request,
@@ -122,64 +235,14 @@ class Decider:
             state=state.risk.name,
             reason=reason,
             observation=observation,
-            model=self._setup.model,
+            model=model,
             config=self._setup.config_sha256,
+            limits=self._setup.limits_sha256,
             action=action,
-            lower=wish.lower,
-            upper=wish.upper,
-            position=state.ledger.position,
-            wanted=wish.trade,
-            sent=Decimal(0),
+            legs=legs,
         )
 
-    def _sent(self, state: State, made: Decision) -> Acted:
-        """The decision's trade as far as the limits let it out."""
-        if made.wanted == 0:
-            return state, [made]
-        ruling = self._ruled(state, made.wanted)
-        outputs: list[Output] = [replace(made, sent=ruling.units)]
-        if ruling.units != made.wanted:
-            outputs.append(Denied(state.time, made.wanted - ruling.units, ruling.reason))
-        if ruling.units == 0:
-            return state, outputs
-        order = Order(order_id(self._setup.config.name, state.orders_made + 1), ruling.units, state.time)
-        state = replace(
-            state,
-            orders={**state.orders, order.id: order},
-            orders_made=state.orders_made + 1,
-            sent=(*recent(self._setup.config.limits, state.sent, state.time), state.time),
-        )
-        return state, [*outputs, SubmitOrder(state.time, order.id, order.units, self._limit(state, order.units))]
 
-    def _ruled(self, state: State, wanted: Decimal) -> Ruling:
-        quote = state.trusted
-        assert quote is not None
-        exposure = Exposure(
-            position=state.ledger.position,
-            buying=state.flying(1),
-            selling=state.flying(-1),
-            book_delta=self._book_delta(state, quote),
-            spot=Decimal(repr(quote.spot)),
-            mark=Decimal(repr(quote.mark)),
-            sent=state.sent,
-        )
-        config = self._setup.config
-        return ruled(config.limits, wanted, exposure, state.risk, config.venue.lot, state.time)
-
-    def _book_delta(self, state: State, quote: QuoteEvent) -> Decimal:
-        if (option := state.option) is None:
-            return Decimal(0)
-        return option.units * Decimal(repr(self._market.greeks(quote, state.memory, option, state.time).delta))
-
-    def _limit(self, state: State, units: Decimal) -> Decimal:
-        """The worst price that the collar allows, around the index."""
-        assert state.trusted is not None
-        collar = self._setup.config.limits.collar.copy_sign(units)
-        return (Decimal(repr(state.trusted.spot)) * (1 + collar)).quantize(_PRICE)
-
-
-def _ready(state: State, doubt: str | None) -> bool:
-    """One hedge at a time, on a quote that is believed, and never while halted."""
-    waiting = state.question is not None and state.question.binding
-    held = doubt is not None or bool(state.in_flight) or waiting
-    return not held and state.trusted is not None and state.risk is not RiskState.HALTED
+def _followed(event: Event) -> bool:
+    """Whether more comes at once that belongs to it: a decision in between would be of half a change."""
+    return isinstance(event, BarClosed) or (isinstance(event, BookTraded | BookSettled) and event.more)

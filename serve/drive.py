@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from serve.clock import SECOND, Clock
-from serve.desk import Desk
-from serve.events import BarClosed, DecisionDue, Event, Heartbeat
+from serve.events import BarClosed, DecisionDue, Event, Heartbeat, Listed, QuoteEvent
 from serve.feed import Feed
+from serve.market import Listing
 from serve.runner import Runner
 from serve.setup import Setup
+from serve.state import State
 from serve.venues.paper import Paper
 
 Timer = BarClosed | DecisionDue | Heartbeat
@@ -46,25 +48,45 @@ class Timers:
         return tuple(_timer(kind, now, at) for kind in due)
 
 
-def drive(runner: Runner, feed: Feed, desk: Desk, venue: Paper, clock: Clock, timers: Timers) -> None:
+class Book(Protocol):
+    """Where the trades of the book to hedge come from."""
+
+    def saw(self, quote: QuoteEvent, state: State) -> tuple[Event, ...]: ...
+
+
+def drive(runner: Runner, feed: Feed, book: Book, venue: Paper, clock: Clock, timers: Timers) -> None:
     """Until the feed ends. Quotes at a timer's very time come before it, and a bar's funding before its last quote."""
     while not feed.ended:
-        quote = feed.next(timers.next)
-        if quote is not None:
-            venue.show(quote)
-            funding = venue.accrue(quote.time) if quote.time == timers.bar else ()
-            _handled(runner, (*funding, quote, *desk.saw(quote, runner.state.memory)))
+        tick = feed.next(timers.next)
+        if isinstance(tick, QuoteEvent):
+            _quoted(runner, book, venue, tick, at_bar=tick.time == timers.bar)
+        elif tick is not None:
+            runner.handle(tick)
         elif not feed.ended:
             _fire(runner, venue, clock, timers)
     _fire(runner, venue, clock, timers)
     runner.flush()
 
 
+def _quoted(runner: Runner, book: Book, venue: Paper, quote: QuoteEvent, at_bar: bool) -> None:
+    past = runner.state.pasts.get(quote.asset)
+    if past is not None:
+        venue.show(quote, past.memory)
+        _handled(runner, venue.accrue(quote.time, quote.asset) if at_bar else ())
+    runner.handle(quote)
+    for event in book.saw(quote, runner.state):
+        if isinstance(event, Listed):
+            venue.listed(event.symbol, Listing(event.strike, event.expiry))
+        runner.handle(event)
+
+
 def _fire(runner: Runner, venue: Paper, clock: Clock, timers: Timers) -> None:
     clock.wait_until(timers.next)
     events = timers.fire(clock.now())
     if isinstance(events[0], BarClosed):
-        _handled(runner, venue.bar_ended(clock.now()))
+        _handled(runner, (*venue.bar_ended(clock.now()), events[0]))
+        venue.remembered({name: past.memory for name, past in runner.state.pasts.items()})
+        events = events[1:]
     _handled(runner, events)
 
 

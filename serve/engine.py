@@ -4,42 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
-from serve import facts
-from serve.breaker import Trained, View
+import torch
+
+from serve import edge, facts, flattening, hearing, reconciling
 from serve.clock import SECOND
-from serve.commands import CancelOrder, LookUp, Output
+from serve.commands import Alert, CancelOrder, Dropped, LookUp, ModelChanged, Output
 from serve.deciding import Decider
-from serve.errors import OrderError
+from serve.errors import OrderError, Refused
 from serve.events import (
     Absent,
     Acknowledged,
+    BalanceReport,
     BarClosed,
+    BookSettled,
+    BookTraded,
     Cancelled,
     DecisionDue,
+    Deleveraged,
     Event,
     Filled,
     FundingPaid,
+    Heartbeat,
     History,
     Inference,
+    JournalStalled,
+    Listed,
+    ModelOffered,
+    ModelSwapped,
     Operator,
-    OptionSettled,
-    OptionTraded,
+    OrdersReport,
     OutcomeUnknown,
+    PositionsReport,
     QuoteEvent,
     Rejected,
+    SourcePrice,
     Started,
+    SurfaceQuote,
+    TargetSet,
+    VenueTime,
 )
-from serve.market import Greeks
-from serve.orders import unknown
-from serve.setup import Setup, opened
-from serve.state import Question, State
-from serve.states import Monitor, RiskState
+from serve.orders import OrderEvent, unknown
+from serve.remembering import Rememberer
+from serve.setup import Setup, listings, opened
+from serve.shadowing import Shadower
+from serve.state import Models, Question, State, VenueSide
+from serve.states import BreakerClass, Monitor, RiskState
+from serve.viewing import view
 from serve.watch import doubt, transitions, watched
 
 Outputs = tuple[Output, ...]
+REVALUED = (QuoteEvent, BarClosed, History, BookTraded, BookSettled, Listed, SurfaceQuote)
 
 
 class Engine:
@@ -47,18 +63,29 @@ class Engine:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self._decider = Decider(setup)
+        self.decider, self._shadower = Decider(setup), Shadower(setup)
+        self._rememberer = Rememberer(setup.market, setup.config.clocks.warmup_bars)
         self._facts: Mapping[type[Event], Callable[[State, Any], State]] = {
             Started: self._started,
-            History: self._warmed,
+            History: self._rememberer.warmed,
             QuoteEvent: facts.quoted,
+            SurfaceQuote: facts.surfaced,
+            SourcePrice: facts.sourced,
             BarClosed: self._bar_closed,
             DecisionDue: facts.due,
-            OptionTraded: self._option_traded,
-            OptionSettled: facts.settled,
-            FundingPaid: facts.funded,
-            Operator: facts.operated,
-            **dict.fromkeys((Acknowledged, Rejected, Filled, Cancelled, OutcomeUnknown, Absent), facts.order_heard),
+            BookTraded: facts.traded,
+            BookSettled: facts.settled,
+            TargetSet: facts.targeted,
+            Listed: facts.listed,
+            VenueTime: facts.venue_timed,
+            JournalStalled: facts.stalled,
+            ModelOffered: self._offered,
+            ModelSwapped: facts.swapped,
+            FundingPaid: hearing.funded,
+            Deleveraged: self._deleveraged,
+            Operator: self._operated,
+            **dict.fromkeys((OrdersReport, PositionsReport, BalanceReport), self._reported),
+            **dict.fromkeys((Acknowledged, Rejected, Filled, Cancelled, OutcomeUnknown, Absent), self._heard),
         }
 
     @classmethod
@@ -66,88 +93,107 @@ class Engine:
         return cls(opened(started))
 
     def initial(self) -> State:
-        return State(memory=self.setup.market.filter.initial(1))
+        market = self.setup.market
+        return State(
+            pasts={name: self._rememberer.initial(place) for name, place in market.assets.items()},
+            targets=self.setup.config.targets,
+            listings=listings(self.setup.config),
+        )
 
+    @torch.inference_mode()
     def step(self, state: State, event: Event) -> tuple[State, Outputs]:
         """Facts first, then the breakers on what they made of the world, then what is to be done."""
         before, question = state, self._closed(state, event)
-        state = self._applied(state, event)
-        state = watched(state, self.setup.breakers, self._view(state, event, question))
-        state = self._believed(state, event)
-        outputs = transitions(before, state)
+        state, outputs = self._applied(state, event)
+        state = watched(state, self.setup.breakers, view(self.setup, state, event, question))
+        state = self._fallen_back(before, self._believed(state, event))
+        outputs += [*transitions(before, state), *_changed(before, state), *hearing.overtaken(before, event)]
         if state.risk is RiskState.HALTED and before.risk is not RiskState.HALTED:
-            outputs += [CancelOrder(state.time, order.id) for order in state.in_flight]
+            outputs += [CancelOrder(state.time, order.id) for order in state.reserved]
         if RiskState.HALTED > state.risk > before.risk or before.risk is RiskState.HALTED > state.risk:
-            state = replace(state, due=True)
-        state, asked = self._chased(state)
-        state, decided = self._decider.acted(state, event, question, doubt(state, self.setup.breakers))
-        return state, (*outputs, *asked, *decided)
+            state = state.owing(*state.pasts)
+        state, chased = self._chased(state, event)
+        state, flat = flattening.progressed(before, state, self.setup.market)
+        state, shadow = self._shadower.answered(state, event) if isinstance(event, Inference) else (state, [])
+        state, decided = self.decider.acted(self._sliced(state), event, question, doubt(state, self.setup.breakers))
+        return state, (*outputs, *chased, *flat, *shadow, *decided, *flattening.asked(before, state))
 
-    def profit(self, state: State) -> float | None:
-        """Since the start, with hedge and option at their marks, quote currency; None before the first quote."""
-        return self._profit(state, self._greeks(state))
-
-    def _applied(self, state: State, event: Event) -> State:
-        """The facts of the event; one that cannot be true halts."""
+    def _applied(self, state: State, event: Event) -> tuple[State, list[Output]]:
+        """The facts of the event: one that is refused is counted and dropped, one that cannot be true halts."""
         if event.time < state.time:
-            words = f"time went back by {(state.time - event.time) / SECOND:.3f} s"
-            return facts.broken(state, words)
-        state = replace(state, time=event.time)
+            return facts.broken(state, f"time went back by {(state.time - event.time) / SECOND:.3f} s"), []
+        state, name = replace(state, time=event.time), type(event).__name__
         apply = self._facts.get(type(event))
         try:
-            return state if apply is None else apply(state, event)
+            edge.checked(state, event, self.setup.market, self.setup.config.clocks.future_seconds)
+            state = state if apply is None else apply(state, event)
+            return self._revalued(state, event) if isinstance(event, REVALUED) else state, []
+        except Refused as error:
+            dropped = {**state.dropped, name: state.dropped.get(name, 0) + 1}
+            return replace(state, dropped=dropped), [Dropped(state.time, name, str(error))]
         except OrderError as error:
-            return facts.broken(state, str(error))
+            return facts.broken(state, str(error)), []
 
     def _started(self, state: State, event: Started) -> State:
-        """A restart leaves every order in flight unknown, and drops an open question."""
+        """A restart leaves every order in flight unknown, drops open questions, and waits for the venue's reports."""
+        if set(state.pasts) != set(self.setup.market.assets):
+            return facts.broken(state, "the session's assets are not those of its journal")
         orders = {
-            name: replace(unknown(order, event.time), asked_at=None) if order.in_flight else order
+            name: replace(unknown(order, event.time), asked_at=None) if order.reserved else order
             for name, order in state.orders.items()
         }
-        model = Monitor(RiskState.FALLBACK, reason="no model is loaded") if self.setup.trained is None else Monitor()
-        monitors = {**state.monitors, "model": model}
-        due = state.due or (state.question is not None and state.question.binding)
-        return self._cold(replace(state, orders=orders, monitors=monitors, question=None, due=due))
-
-    def _warmed(self, state: State, event: History) -> State:
-        """A history that ended two bars ago or earlier does not count as warmth: the market has moved on since."""
-        memory = self.setup.market.remembered(event.closes)
-        if event.time - event.ended >= 2 * self.setup.market.bar:
-            memory = replace(memory, bars=memory.bars * 0)
-        return self._cold(replace(state, memory=memory, bar_spot=event.closes[-1], bar_time=event.ended))
+        question, shadow = state.question, state.shadow
+        due = state.due | (question.assets if question is not None and question.binding else frozenset())
+        awaited = VenueSide().awaited
+        state = replace(
+            state,
+            orders=orders,
+            models=Models(event.model, trained={event.model: event.trained} if event.model else {}),
+            question=None,
+            shadow=None if shadow is None else replace(shadow, question=None),
+            due=due,
+            venue=replace(state.venue, awaited=awaited, asked_at=None),
+            monitors={**state.monitors, "model": _modelled(event.model)},
+        )
+        return self._rememberer.cold(state)
 
     def _bar_closed(self, state: State, event: BarClosed) -> State:
-        """Memory advances on a close that follows the last one by one bar; a gap pauses it.
+        return self._rememberer.bar_closed(self._shadower.accrued(state), event)
 
-        A bar that the history or an earlier timer brought is not counted again.
-        """
-        bar, quote = self.setup.market.bar, state.trusted
-        if event.ended <= state.bar_time:
-            return state
-        if quote is None or quote.quoted_at <= event.ended - bar:
-            return replace(state, bar_spot=None)
-        if state.bar_spot is None or event.ended - state.bar_time != bar:
-            return replace(state, bar_spot=quote.spot, bar_time=event.ended)
-        memory = self.setup.market.advanced(state.memory, state.bar_spot, quote.spot)
-        return self._cold(replace(state, memory=memory, bar_spot=quote.spot, bar_time=event.ended))
+    def _offered(self, state: State, event: ModelOffered) -> State:
+        self.setup.trained(event.trained)
+        return facts.offered(state, event)
 
-    def _cold(self, state: State) -> State:
-        """With the monitor that keeps the policy out until the filter is warm."""
-        bars, needed = int(state.memory.bars), self.setup.config.clocks.warmup_bars
-        words = f"the filter has seen {bars} of {needed} bars"
-        monitor = Monitor() if bars >= needed else Monitor(RiskState.FALLBACK, reason=words)
-        return replace(state, monitors={**state.monitors, "warm_up": monitor})
+    def _deleveraged(self, state: State, event: Deleveraged) -> State:
+        return hearing.deleveraged(state, event, self.setup.market.asset_of[event.symbol])
 
-    def _option_traded(self, state: State, event: OptionTraded) -> State:
-        """This version hedges one short call within the contract's life; another book is an unhedged one."""
-        longest = self.setup.market.contract.bars
-        if state.option is not None or event.units >= 0 or self.setup.market.bars_left(event, event.time) > longest:
-            return facts.broken(state, f"{event.option}: only one short call of at most {longest} bars can be hedged")
-        mark = Decimal(0) if state.quote is None else Decimal(repr(state.quote.mark))
-        start = state.ledger.hedge_cash + state.ledger.position * mark
-        ledger = state.ledger.option_cash(event.premium)
-        return replace(state, option=event, ledger=ledger, account_start=start, due=True)
+    def _operated(self, state: State, event: Operator) -> State:
+        return facts.operated(state, event, event.time + self.setup.config.limits.override_seconds * SECOND)
+
+    def _heard(self, state: State, event: OrderEvent) -> State:
+        config = self.setup.config
+        retry = event.time + round(config.execution.slice_seconds * SECOND)
+        return hearing.heard(state, event, self.setup.market, config.name, retry)
+
+    def _reported(self, state: State, event: reconciling.Report) -> State:
+        config = self.setup.config
+        tolerance = config.reconcile.cash_tolerance
+        return reconciling.reported(state, event, config.name, self.setup.market.symbols, tolerance)
+
+    def _revalued(self, state: State, event: Event) -> State:
+        """Marks and greeks of what the event touched, at the last quote of each asset."""
+        own = getattr(event, "asset", None)
+        market, listings = self.setup.market, [state.listings.get(name) for name in self.setup.market.symbols]
+        touched = [quote for name, quote in state.quotes.items() if own is None or name == own]
+        fresh = {
+            quote.asset: self.setup.valuer.valued(
+                quote, state.pasts[quote.asset].memory, state.book, listings, state.time
+            )
+            for quote in touched
+        }
+        state = replace(state, valuations={**state.valuations, **fresh})
+        whole = len(state.trusted) == len(market.assets)
+        return replace(state, distance=market.distance(self.decider.sight(state)) if whole else None)
 
     def _closed(self, state: State, event: Event) -> Question | None:
         """The open question, if the event answers it or finds it overdue."""
@@ -159,47 +205,57 @@ class Engine:
         limit = self.setup.config.clocks.inference_seconds * SECOND
         return question if event.time - question.asked.time > limit else None
 
-    def _view(self, state: State, event: Event, question: Question | None) -> View:
-        greeks, units = self._greeks(state), float(state.option.units) if state.option is not None else 0.0
-        position = float(state.ledger.position)
-        warm = state.monitors.get("warm_up", Monitor()).level is RiskState.ACTIVE
-        return View(
-            event=event,
-            quote=state.quote,
-            volatility=self.setup.market.volatility(state.memory) if warm else None,
-            profit=self._profit(state, greeks),
-            delta=units * greeks.delta + position,
-            gamma=units * greeks.gamma,
-            position=position,
-            asked=None if question is None else question.asked,
-            overdue=question is not None and not isinstance(event, Inference),
-            trained=self.setup.trained or Trained((), (), (), 0),
-        )
-
-    def _profit(self, state: State, greeks: Greeks) -> float | None:
-        if state.quote is None:
-            return None
-        units = float(state.option.units) if state.option is not None else 0.0
-        return float(state.ledger.worth(Decimal(repr(state.quote.mark)))) + units * greeks.value
-
-    def _greeks(self, state: State) -> Greeks:
-        if state.option is None or state.quote is None:
-            return Greeks(0.0, 0.0, 0.0)
-        return self.setup.market.greeks(state.quote, state.memory, state.option, state.time)
-
     def _believed(self, state: State, event: Event) -> State:
-        if isinstance(event, QuoteEvent) and doubt(state, self.setup.breakers) is None:
-            return replace(state, trusted=event)
-        return state
+        """A quote that was taken and that no market breaker doubts is traded on."""
+        if not isinstance(event, QuoteEvent) or state.quotes.get(event.asset) is not event:
+            return state
+        if doubt(state, self.setup.breakers) is not None:
+            return state
+        return replace(state, trusted={**state.trusted, event.asset: event})
 
-    def _chased(self, state: State) -> tuple[State, list[Output]]:
-        """Orders without an outcome for too long are looked up by id; none is ever sent again."""
-        patience = self.setup.config.clocks.order_seconds * SECOND
+    def _fallen_back(self, before: State, state: State) -> State:
+        """When a breaker loses its trust in the policy and there is a last good one, that one decides."""
+        policy = [name for name, each in self.setup.breakers.items() if each.kind is BreakerClass.POLICY]
+        rose = [name for name in policy if state.monitors[name].level > before.monitors.get(name, Monitor()).level]
+        if not rose or not state.models.last_good:
+            return state
+        calm = {name: replace(state.monitors[name], level=RiskState.ACTIVE, breaches=0) for name in rose}
+        return replace(state, models=facts.rolled_back(state.models), monitors={**state.monitors, **calm})
+
+    def _sliced(self, state: State) -> State:
+        """Assets whose next slice is due."""
+        due = {asset for asset, at in state.again.items() if at <= state.time}
+        if not due:
+            return state
+        return replace(state.owing(*due), again={name: at for name, at in state.again.items() if name not in due})
+
+    def _chased(self, state: State, event: Event) -> tuple[State, list[Output]]:
+        """Orders without an outcome for too long are looked up by id, never sent again; the venue is asked."""
+        clocks = self.setup.config.clocks
+        patience = clocks.order_seconds * SECOND
         orders, outputs = dict(state.orders), list[Output]()
-        for order in state.in_flight:
-            restarted = order.status.value == "unknown" and order.asked_at is None
+        for order in state.reserved:
+            restarted = order.status.value in ("unknown", "absent") and order.asked_at is None
             since = order.sent_at if order.asked_at is None else order.asked_at
             if restarted or state.time - since >= patience:
                 orders[order.id] = unknown(order, state.time)
                 outputs.append(LookUp(state.time, order.id))
-        return (replace(state, orders=orders), outputs) if outputs else (state, outputs)
+        state = replace(state, orders=orders) if outputs else state
+        outputs += reconciling.strays(state, event)
+        if isinstance(event, Started | Heartbeat):
+            state, asked = reconciling.asked(state, event, clocks.reconcile_seconds)
+            outputs += asked
+        return state, outputs
+
+
+def _modelled(model: str) -> Monitor:
+    return Monitor() if model else Monitor(RiskState.FALLBACK, reason="no model is loaded")
+
+
+def _changed(before: State, after: State) -> list[Output]:
+    """Which model decides from here on; a person hears of it."""
+    was, now = before.models.active, after.models.active
+    if was == now or not was:
+        return []
+    words = f"model {now[:12]} decides in place of {was[:12]}"
+    return [ModelChanged(after.time, was, now, words), Alert(after.time, words)]

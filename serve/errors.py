@@ -19,9 +19,17 @@ class OrderError(ServeError):
     """An order event that the order's state does not allow."""
 
 
+class Refused(ServeError):
+    """A message from outside that is journalled, counted and not acted on."""
+
+
 class ReplayMismatch(ServeError):
     """A journal's recorded outputs differ from what the core makes of the same events."""
 
 
 class FeedError(ServeError):
     """The feed sent something that is no quote."""
+
+
+class StartRefused(ServeError):
+    """Our records and the venue's do not agree, so the session does not begin."""

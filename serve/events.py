@@ -1,12 +1,14 @@
 """Everything that comes into the core. Every event is in the journal before anything it causes leaves.
 
-`time` is the engine's time on arrival, milliseconds; money and sizes of orders are Decimal, market data float.
+`time` is the engine's time on arrival, milliseconds; money and sizes of orders are Decimal, market data float. An asset
+is named as in the settings, a leg (one hedging instrument) by its symbol.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,21 @@ class Started(Event):
 
 @dataclass(frozen=True)
 class History(Event):
-    """Closes of past bars, oldest first, that warm the filter up."""
+    """Closes of one asset's past bars, oldest first, that warm its filter up."""
 
+    asset: str
     ended: int  # the last bar's close
     closes: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class QuoteEvent(Event):
+    asset: str
     quoted_at: int  # the market's own time of the quote
     spot: float
     low: float  # since the quote before
     high: float
-    mark: float
+    mark: float  # of the perpetual
     half_spread: float
     depth: float
     funding_rate: float
@@ -48,8 +52,27 @@ class QuoteEvent(Event):
 
 
 @dataclass(frozen=True)
+class SurfaceQuote(Event):
+    """Listed implied volatilities of one asset: `points` of expiry (milliseconds), strike and volatility per √year."""
+
+    asset: str
+    quoted_at: int
+    points: tuple[tuple[int, float, float], ...]
+
+
+@dataclass(frozen=True)
+class SourcePrice(Event):
+    """What one independent source says an asset is worth."""
+
+    asset: str
+    source: str
+    price: float
+    quoted_at: int
+
+
+@dataclass(frozen=True)
 class BarClosed(Event):
-    """The bar grid's timer: the filter advances on it and on nothing else."""
+    """The bar grid's timer: the filters advance on it and on nothing else."""
 
     ended: int  # the bar's end, on the grid; `time` is when the timer went off
 
@@ -64,22 +87,67 @@ class Heartbeat(Event):
     """Time passes: time-outs and staleness are judged even when the market is silent."""
 
 
-@dataclass(frozen=True)
-class OptionTraded(Event):
-    """The desk traded an option that is now to be hedged."""
+Kind = Literal["option", "spot", "perpetual", "future", "liquidity_position"]
 
-    option: str
-    strike: float
-    expiry: int
-    units: Decimal  # of calls; short is negative
+
+@dataclass(frozen=True)
+class Holding:
+    """One position of the book that is to be hedged. What its kind does not have is None."""
+
+    id: str
+    asset: str
+    kind: Kind
+    units: Decimal  # base units; short is negative
+    expiry: int | None = None  # of an option or a dated future
+    right: Literal["call", "put"] | None = None
+    strike: float | None = None
+    style: Literal["european", "american"] = "european"
+    settlement: Literal["cash", "coin"] = "cash"
+    lower: float | None = None  # of a liquidity position's range
+    upper: float | None = None
+    entry: float | None = None  # the spot at which a unit of a liquidity position is worth one base unit
+
+
+@dataclass(frozen=True)
+class BookTraded(Event):
+    """The desk traded: the holding is new, or these units are added to it."""
+
+    holding: Holding
     premium: Decimal  # cash received; paid is negative
+    more: bool = False  # another change follows at once, and the hedge waits for it
 
 
 @dataclass(frozen=True)
-class OptionSettled(Event):
-    option: str
+class BookSettled(Event):
+    """A holding expired, was exercised or was withdrawn: it is in the book no more."""
+
+    holding: str
     price: float  # of the index at settlement
     cash: Decimal  # received; paid is negative
+    more: bool = False
+
+
+@dataclass(frozen=True)
+class TargetSet(Event):
+    """What one asset's book and hedges together are steered to, from here on."""
+
+    asset: str
+    delta: float  # net, base units
+    gamma: float  # net, base units per 1 % of spot
+    vega: float  # net, quote currency per volatility point
+    hedge_ratio: float  # of the book's greeks that is hedged, 0 to 1.5
+    above: float  # the net delta may exceed its target by so many base units untraded
+    below: float  # and fall short of it by so many
+    who: str
+
+
+@dataclass(frozen=True)
+class Listed(Event):
+    """The option that an option leg trades from here on."""
+
+    symbol: str
+    strike: float
+    expiry: int
 
 
 @dataclass(frozen=True)
@@ -121,51 +189,108 @@ class OutcomeUnknown(Event):
 
 @dataclass(frozen=True)
 class Absent(Event):
-    """The venue, asked by id, does not have the order."""
+    """The venue, asked by id, does not have the order; until it expires it may still arrive."""
 
     order: str
 
 
 @dataclass(frozen=True)
 class Inference(Event):
-    """The policy's answer to a request: a raw action, or why there is none."""
+    """A model's answer to a request: a raw action, or why there is none."""
 
     request: str
+    model: str
     action: tuple[float, ...] | None
     error: str
 
 
 @dataclass(frozen=True)
 class FundingPaid(Event):
+    symbol: str
     cash: Decimal  # received; paid is negative
 
 
 @dataclass(frozen=True)
-class Operator(Event):
-    """A person: `halt`, `resume`, or `acknowledge` the breaker in `subject`."""
+class OrdersReport(Event):
+    """The ids of every order that rests at the venue on our account, ours or not."""
 
-    action: str
+    resting: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PositionsReport(Event):
+    as_of: int  # the venue's own time of what it reports
+    positions: tuple[tuple[str, Decimal], ...]  # symbol and units
+
+
+@dataclass(frozen=True)
+class BalanceReport(Event):
+    as_of: int
+    cash: Decimal
+    margin_use: float  # maintenance over equity
+
+
+@dataclass(frozen=True)
+class Deleveraged(Event):
+    """The venue closed a part of a position, by auto-deleveraging or liquidation."""
+
+    symbol: str
+    units: Decimal  # change of our position
+    price: Decimal
+
+
+@dataclass(frozen=True)
+class VenueTime(Event):
+    skew_ms: int  # the venue's clock less ours
+    round_trip_ms: int
+
+
+@dataclass(frozen=True)
+class ModelOffered(Event):
+    """A model is loaded whole and at hand: as `challenger` it is watched, as `candidate` it may be swapped in."""
+
+    model: str  # SHA-256 of the weights
+    trained: str
+    role: Literal["candidate", "challenger"]
+
+
+@dataclass(frozen=True)
+class ModelSwapped(Event):
+    """From the next question on `model` decides; the one before it is the last good one."""
+
+    model: str
+    who: str
+    why: str
+
+
+@dataclass(frozen=True)
+class JournalStalled(Event):
+    """How long the last commit took."""
+
+    milliseconds: int
+
+
+@dataclass(frozen=True)
+class Operator(Event):
+    """A person acts.
+
+    `halt` and `resume`; `acknowledge` the breaker in `subject`; `override` the soft limit in `subject`, such as
+    `delta:BTC`; `flatten` (`subject` empty: neutralise, `close`: unwind all legs); `rollback` to the last good model.
+    """
+
+    action: Literal["halt", "resume", "acknowledge", "override", "flatten", "rollback"]
     who: str
     why: str
     subject: str
 
 
-EVENTS: tuple[type[Event], ...] = (
-    Started,
-    History,
-    QuoteEvent,
-    BarClosed,
-    DecisionDue,
-    Heartbeat,
-    OptionTraded,
-    OptionSettled,
-    Acknowledged,
-    Rejected,
-    Filled,
-    Cancelled,
-    OutcomeUnknown,
-    Absent,
-    Inference,
-    FundingPaid,
-    Operator,
-)
+@dataclass(frozen=True)
+class Malformed(Event):
+    """A message from outside that was no event, kept as far as it could be read."""
+
+    source: str
+    text: str
+    reason: str
+
+
+EVENTS: tuple[type[Event], ...] = tuple(Event.__subclasses__())

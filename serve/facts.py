@@ -1,50 +1,130 @@
-"""What each event makes of the state, where no settings are needed for it."""
+"""What each event makes of the state, the market's and the venue's orders apart."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
+from typing import Literal
 
-from serve.errors import OrderError
-from serve.events import DecisionDue, Filled, FundingPaid, Operator, OptionSettled, QuoteEvent
-from serve.orders import Order, OrderEvent, Status, applied
-from serve.state import State
+from serve.config import Target
+from serve.errors import Refused
+from serve.events import (
+    BookSettled,
+    BookTraded,
+    DecisionDue,
+    JournalStalled,
+    Listed,
+    ModelOffered,
+    ModelSwapped,
+    Operator,
+    QuoteEvent,
+    SourcePrice,
+    SurfaceQuote,
+    TargetSet,
+    VenueTime,
+)
+from serve.market import Listing
+from serve.state import Flatten, Models, Opening, Shadow, State
 from serve.states import Monitor, RiskState, acknowledged, tripped
-
-KEPT = 256  # orders remembered after their end, for messages that come late
 
 
 def quoted(state: State, event: QuoteEvent) -> State:
-    return replace(state, quote=event)
+    fresh = {f"{name}:{event.asset}": event.quoted_at for name in ("spot", "mark", "funding")}
+    if event.asset not in state.surfaces:
+        fresh[f"surface:{event.asset}"] = event.quoted_at
+    quotes = {**state.quotes, event.asset: event}
+    return replace(state, quotes=quotes, fresh={**state.fresh, **fresh})
+
+
+def surfaced(state: State, event: SurfaceQuote) -> State:
+    fresh = {**state.fresh, f"surface:{event.asset}": event.quoted_at}
+    return replace(state, surfaces={**state.surfaces, event.asset: event}, fresh=fresh)
+
+
+def sourced(state: State, event: SourcePrice) -> State:
+    own = {**state.sources.get(event.asset, {}), event.source: event}
+    return replace(state, sources={**state.sources, event.asset: own})
 
 
 def due(state: State, event: DecisionDue) -> State:
-    return replace(state, due=True)
+    return state.owing(*state.pasts)
 
 
-def settled(state: State, event: OptionSettled) -> State:
-    """Raises OrderError for an option that is not in the book."""
-    if state.option is None or state.option.option != event.option:
-        raise OrderError(f"{event.option} settled, but is not in the book")
-    return replace(state, option=None, ledger=state.ledger.option_cash(event.cash), due=True)
+def traded(state: State, event: BookTraded) -> State:
+    """The first holding of an empty book opens the margin accounts anew."""
+    opening = state.opening if state.book.holdings else _opened(state)
+    book, holding = state.book.traded(event.holding), event.holding
+    state = _paid(replace(state, book=book, opening=opening), holding.asset, holding.settlement, event.premium)
+    return _touched(state, event.time).owing(holding.asset)
 
 
-def funded(state: State, event: FundingPaid) -> State:
-    return replace(state, ledger=state.ledger.funded(event.cash))
+def settled(state: State, event: BookSettled) -> State:
+    holding = state.book.holdings.get(event.holding)
+    book = state.book.settled(event.holding)
+    assert holding is not None, "settled raises for what is not there"
+    state = _paid(replace(state, book=book), holding.asset, holding.settlement, event.cash)
+    return _touched(state, event.time).owing(holding.asset)
 
 
-def operated(state: State, event: Operator) -> State:
-    """`halt` and `resume` move the operator's own monitor; `acknowledge` releases another's latch."""
-    monitors = dict(state.monitors)
-    words = f"{event.who}: {event.why}"
-    if event.action == "halt":
-        monitors["operator"] = tripped(Monitor(), words, RiskState.HALTED, 1, event.time)
-    elif event.action == "resume":
-        monitors["operator"] = Monitor(reason=words)
-    elif event.action == "acknowledge" and event.subject == "integrity":
-        monitors["integrity"] = Monitor(reason=words)
-    elif event.action == "acknowledge" and event.subject in monitors:
-        monitors[event.subject] = acknowledged(monitors[event.subject], event.time)
-    return replace(state, monitors=monitors)
+def targeted(state: State, event: TargetSet) -> State:
+    names = ("delta", "gamma", "vega", "hedge_ratio", "above", "below")
+    target = Target(**{name: getattr(event, name) for name in names})
+    return replace(state, targets={**state.targets, event.asset: target}).owing(event.asset)
+
+
+def listed(state: State, event: Listed) -> State:
+    """Raises Refused while something of the option before is held or may still be."""
+    if state.ledger.position(event.symbol) != 0 or any(each.symbol == event.symbol for each in state.reserved):
+        raise Refused(f"{event.symbol} is still held, and cannot be listed anew")
+    listings = {**state.listings, event.symbol: Listing(event.strike, event.expiry)}
+    return replace(state, listings=listings)
+
+
+def venue_timed(state: State, event: VenueTime) -> State:
+    return replace(state, venue=replace(state.venue, skew_ms=event.skew_ms, round_trip_ms=event.round_trip_ms))
+
+
+def stalled(state: State, event: JournalStalled) -> State:
+    return replace(state, venue=replace(state.venue, commit_ms=event.milliseconds))
+
+
+def offered(state: State, event: ModelOffered) -> State:
+    models = replace(state.models, trained={**state.models.trained, event.model: event.trained})
+    same = state.shadow is not None and state.shadow.model == event.model
+    if event.role == "candidate" or same:
+        return replace(state, models=models)
+    return replace(
+        state, models=models, shadow=Shadow(event.model, state.ledger, began=dict(state.quotes), paid_at=event.time)
+    )
+
+
+def swapped(state: State, event: ModelSwapped) -> State:
+    """Raises Refused for a model that was not offered whole before."""
+    if event.model not in state.models.trained:
+        raise Refused(f"model {event.model[:12]} was not offered")
+    if event.model == state.models.active:
+        raise Refused(f"model {event.model[:12]} decides already")
+    return replace(state, models=replace(state.models, active=event.model, last_good=state.models.active))
+
+
+def rolled_back(models: Models) -> Models:
+    """The last good model decides again; the one before it is not fallen back to."""
+    return replace(models, active=models.last_good, last_good="")
+
+
+def operated(state: State, event: Operator, override_until: int) -> State:
+    """Raises Refused for what cannot be done."""
+    if not event.who.strip():
+        raise Refused(f"{event.action} by nobody: a named person acts")
+    if event.action == "override":
+        return replace(state, overrides={**state.overrides, event.subject: override_until})
+    if event.action == "flatten":
+        return _flattening(state, event)
+    if event.action == "rollback":
+        if not state.models.last_good:
+            raise Refused("there is no last good model to go back to")
+        return replace(state, models=rolled_back(state.models))
+    return replace(state, monitors={**state.monitors, **_moved(state, event)})
 
 
 def broken(state: State, words: str) -> State:
@@ -54,29 +134,42 @@ def broken(state: State, words: str) -> State:
     return replace(state, monitors={**state.monitors, "integrity": monitor})
 
 
-def order_heard(state: State, event: OrderEvent) -> State:
-    """The venue on one of our orders. A new fill is money and is booked even where the order's state forbids it."""
-    order = state.orders.get(event.order)
-    if order is None:
-        raise OrderError(f"the venue speaks of order {event.order}, which is not ours")
-    if isinstance(event, Filled) and not order.repeats(event):
-        state = replace(state, ledger=state.ledger.filled(event.units, event.price, event.fee))
-    try:
-        now = applied(order, event)
-        lost = now.status is Status.LOST and order.status is not Status.LOST
-        return _with(replace(state, due=state.due or lost), now)
-    except OrderError as error:
-        return broken(_with(state, _counted(order, event)), str(error))
+def _flattening(state: State, event: Operator) -> State:
+    """To close everything is to stop hedging too: it halts, until a person resumes."""
+    mode: Literal["neutralise", "close"] = "close" if event.subject == "close" else "neutralise"
+    if event.subject not in ("", "close"):
+        raise Refused(f"flatten {event.subject}: say close, or nothing to neutralise")
+    state = replace(state, flatten=Flatten(mode, event.who, since=event.time), question=None)
+    if mode == "neutralise":
+        return state
+    halted = tripped(Monitor(), f"{event.who}: close all: {event.why}", RiskState.HALTED, 1, event.time)
+    return replace(state, monitors={**state.monitors, "operator": halted})
 
 
-def _counted(order: Order, event: OrderEvent) -> Order:
-    """The order with a fill that its state forbids marked as booked, so that a repeat is not booked again."""
-    return replace(order, trades=order.trades | {event.trade}) if isinstance(event, Filled) else order
+def _moved(state: State, event: Operator) -> dict[str, Monitor]:
+    """`halt` and `resume` move the operator's own monitor; `acknowledge` releases another's latch."""
+    words = f"{event.who}: {event.why}"
+    if event.action == "halt":
+        return {"operator": tripped(Monitor(), words, RiskState.HALTED, 1, event.time)}
+    if event.action == "resume":
+        return {"operator": Monitor(reason=words)}
+    if event.subject == "integrity":
+        return {"integrity": Monitor(reason=words)}
+    if event.subject not in state.monitors:
+        raise Refused(f"there is no {event.subject or 'nameless breaker'} to acknowledge")
+    return {event.subject: acknowledged(state.monitors[event.subject], event.time)}
 
 
-def _with(state: State, order: Order) -> State:
-    orders = {**state.orders, order.id: order}
-    done = [name for name, each in orders.items() if not each.in_flight]
-    for name in done[: max(0, len(done) - KEPT)]:
-        del orders[name]
-    return replace(state, orders=orders)
+def _opened(state: State) -> Opening:
+    accounts = state.ledger.accounts
+    worth = {name: account.worth(state.mark(name)) for name, account in accounts.items()}
+    return Opening(worth, state.ledger.book)
+
+
+def _paid(state: State, asset: str, settlement: str, amount: Decimal) -> State:
+    ledger = state.ledger.coined(asset, amount) if settlement == "coin" else state.ledger.booked(amount)
+    return replace(state, ledger=ledger)
+
+
+def _touched(state: State, now: int) -> State:
+    return replace(state, fresh={**state.fresh, "book": now})

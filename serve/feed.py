@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import heapq
 import io
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from envs.history import load_bars
 from envs.types import BadInput
 from serve.clock import SECOND, Clock, parse
 from serve.errors import FeedError
-from serve.events import QuoteEvent
+from serve.events import Malformed, QuoteEvent
 from serve.market import Market, one
 
 POLL = SECOND // 4  # between looks at a file that grows
@@ -33,37 +34,44 @@ class Bar:
     close: float
 
 
+Tick = QuoteEvent | Malformed
+
+
 class Feed(Protocol):
     @property
     def ended(self) -> bool:
         """Nothing more will come."""
         ...
 
-    def next(self, until: int) -> QuoteEvent | None:
-        """The next quote, waited for on the clock; None once the clock is at `until` or the feed ended."""
+    def next(self, until: int) -> Tick | None:
+        """The next one, waited for on the clock; None once the clock is at `until` or the feed ended."""
         ...
 
 
 class QuoteModel:
     """Fills in what a record of prices lacks, by the same `marks` as the simulator, from the bars that it has seen."""
 
-    def __init__(self, market: Market, closes: tuple[float, ...]) -> None:
-        self._market, self._memory, self._close = market, market.remembered(closes), closes[-1]
+    def __init__(self, market: Market, asset: str, closes: tuple[float, ...]) -> None:
+        self.asset, self._market, self._place = asset, market, market.assets[asset]
+        self._memory, self._close = market.remembered(self._place, closes), closes[-1]
         self._spot = closes[-1]  # of the quote before
-        self._funding = funding.funding_rate(one(market.calibration.funding.mean_premium))
+        self._calibration = market.calibrations[self._place]
+        self._funding = funding.funding_rate(one(self._calibration.funding.mean_premium))
 
     def closed(self, close: float) -> None:
         """A bar ended."""
-        self._memory, self._close = self._market.advanced(self._memory, self._close, close), close
+        self._memory = self._market.advanced(self._place, self._memory, self._close, close)
+        self._close = close
 
     def quote(self, time: int, spot: float) -> QuoteEvent:
         """Its low and high: of the straight way from the quote before."""
         low, high = one(min(spot, self._spot)), one(max(spot, self._spot))
-        market, price, self._spot = self._market, one(spot), spot
+        filter, price, self._spot = self._market.filters[self._place], one(spot), spot
         made = marks.quote(
-            market.calibration, market.filter, self._memory, price, low, high, mark=price, funding_rate=self._funding
+            self._calibration, filter, self._memory, price, low, high, mark=price, funding_rate=self._funding
         )
-        return QuoteEvent(time=time, quoted_at=time, **{name: float(value) for name, value in vars(made).items()})
+        values = {name: float(value) for name, value in vars(made).items()}
+        return QuoteEvent(time=time, asset=self.asset, quoted_at=time, **values)
 
 
 def walk(bar: Bar, length: int) -> tuple[tuple[int, float], ...]:
@@ -80,9 +88,13 @@ def walk(bar: Bar, length: int) -> tuple[tuple[int, float], ...]:
 class Replay:
     """Recorded bars as timed quotes; the clock decides how fast they come."""
 
-    def __init__(self, bars: Iterable[Bar], model: QuoteModel, clock: Clock, length: int, after: int = 0) -> None:
-        """Quotes up to the time `after` were seen before a restart, and do not come again."""
-        self._quotes = (quote for quote in self._walked(bars, model, length) if quote.time > after)
+    def __init__(
+        self, bars: Sequence[Iterable[Bar]], models: Sequence[QuoteModel], clock: Clock, length: int, after: int = 0
+    ) -> None:
+        """`bars` and `models`: one per asset. Quotes up to the time `after` were seen before a restart."""
+        walks = [self._walked(own, model, length) for own, model in zip(bars, models, strict=True)]
+        merged = heapq.merge(*walks, key=lambda quote: quote.time)
+        self._quotes = (quote for quote in merged if quote.time > after)
         self._clock = clock
         self._ahead = next(self._quotes, None)
 
@@ -90,7 +102,7 @@ class Replay:
     def ended(self) -> bool:
         return self._ahead is None
 
-    def next(self, until: int) -> QuoteEvent | None:
+    def next(self, until: int) -> Tick | None:
         quote = self._ahead
         if quote is None or quote.time > until:
             return None
@@ -109,20 +121,26 @@ class Replay:
 
 
 class Follow:
-    """A CSV file with a header, to which someone else appends ticks: time and spot, and what else of a quote it has."""
+    """A CSV file with a header, to which someone else appends ticks: time, spot, and what else of a quote it has.
 
-    def __init__(self, path: Path, model: QuoteModel, clock: Clock, bar: int, stop_at: int | None = None) -> None:
+    A column `asset` names whose tick it is; without one all are the first asset's. A line that is no tick is told as
+    such, and the next one read.
+    """
+
+    def __init__(
+        self, path: Path, models: Mapping[str, QuoteModel], clock: Clock, bar: int, stop_at: int | None = None
+    ) -> None:
         """`stop_at`: the clock's time at which to stop following; None follows until stopped."""
-        self._path, self._model, self._clock, self._bar, self._stop_at = path, model, clock, bar, stop_at
+        self._path, self._models, self._clock, self._bar, self._stop_at = path, models, clock, bar, stop_at
         self._offset, self._header = 0, list[str]()
-        self._waiting: deque[QuoteEvent] = deque()
-        self._last: QuoteEvent | None = None
+        self._waiting: deque[Tick] = deque()
+        self._last: dict[str, QuoteEvent] = {}
 
     @property
     def ended(self) -> bool:
         return self._stop_at is not None and self._clock.now() >= self._stop_at and not self._waiting
 
-    def next(self, until: int) -> QuoteEvent | None:
+    def next(self, until: int) -> Tick | None:
         while not self._waiting:
             if (now := self._clock.now()) >= until or self.ended:
                 return None
@@ -147,21 +165,26 @@ class Follow:
             elif row:
                 self._waiting.append(self._tick(dict(zip(self._header, row, strict=False)), now))
 
-    def _tick(self, row: dict[str, str], now: int) -> QuoteEvent:
+    def _tick(self, row: dict[str, str], now: int) -> Tick:
         try:
-            quoted_at, spot = parse(row["time"]), _price(row["spot"])
-            self._roll_bar(quoted_at)
-            made = vars(self._model.quote(now, spot))
-            given = {name: float(row[name]) for name in made if row.get(name) and name not in ("time", "spot")}
-            self._last = QuoteEvent(**{**made, **given, "quoted_at": quoted_at})
-            return self._last
+            asset = row.get("asset") or next(iter(self._models))
+            model, quoted_at, spot = self._models[asset], parse(row["time"]), _price(row["spot"])
+            self._roll_bar(asset, quoted_at)
+            made = vars(model.quote(now, spot))
+            given = {name: float(row[name]) for name in made if row.get(name) and name not in _NAMED}
+            self._last[asset] = QuoteEvent(**{**made, **given, "quoted_at": quoted_at})
+            return self._last[asset]
         except (KeyError, ValueError) as error:
-            raise FeedError(f"{self._path}: no tick in {row!r} ({error})") from None
+            return Malformed(now, str(self._path.name), repr(row), f"no tick ({error})")
 
-    def _roll_bar(self, quoted_at: int) -> None:
+    def _roll_bar(self, asset: str, quoted_at: int) -> None:
         """The model's memory advances when a tick is the first of a new bar."""
-        if self._last is not None and quoted_at // self._bar > self._last.quoted_at // self._bar:
-            self._model.closed(self._last.spot)
+        last = self._last.get(asset)
+        if last is not None and quoted_at // self._bar > last.quoted_at // self._bar:
+            self._models[asset].closed(last.spot)
+
+
+_NAMED = ("time", "spot", "asset")
 
 
 def read_bars(path_or_name: str) -> list[Bar]:

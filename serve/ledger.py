@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 ZERO = Decimal(0)
 
 
 @dataclass(frozen=True)
-class Ledger:
-    """Quote currency, and base units of the hedge. `cash` holds everything that was paid and received."""
+class Account:
+    """One leg's: quote currency, and base units held. `cash` holds everything that was paid and received."""
 
     cash: Decimal = ZERO
     position: Decimal = ZERO
     fees: Decimal = ZERO  # paid so far
     funding: Decimal = ZERO  # received so far; paid is negative
-    options: Decimal = ZERO  # premiums and settlements received so far; paid is negative
     traded: Decimal = ZERO  # notional so far
 
-    def filled(self, units: Decimal, price: Decimal, fee: Decimal) -> Ledger:
+    def filled(self, units: Decimal, price: Decimal, fee: Decimal) -> Account:
         """After buying `units` (selling: negative)."""
         return replace(
             self,
@@ -29,18 +29,47 @@ class Ledger:
             traded=self.traded + abs(units) * price,
         )
 
-    def funded(self, cash: Decimal) -> Ledger:
+    def funded(self, cash: Decimal) -> Account:
         return replace(self, cash=self.cash + cash, funding=self.funding + cash)
 
-    def option_cash(self, cash: Decimal) -> Ledger:
-        """After a premium or a settlement."""
-        return replace(self, cash=self.cash + cash, options=self.options + cash)
+    def worth(self, mark: Decimal) -> Decimal:
+        return self.cash + self.position * mark
+
+
+@dataclass(frozen=True)
+class Ledger:
+    accounts: Mapping[str, Account] = field(default_factory=dict)  # by symbol
+    book: Decimal = ZERO  # premiums and settlements received so far; paid is negative
+    coins: Mapping[str, Decimal] = field(default_factory=dict)  # the same where they change hands in an asset's coin
+
+    def account(self, symbol: str) -> Account:
+        return self.accounts.get(symbol, Account())
+
+    def position(self, symbol: str) -> Decimal:
+        return self.account(symbol).position
 
     @property
     def hedge_cash(self) -> Decimal:
-        """Of the hedge alone: fills, fees and funding."""
-        return self.cash - self.options
+        """Of all legs together: fills, fees and funding."""
+        return sum((each.cash for each in self.accounts.values()), ZERO)
 
-    def worth(self, mark: Decimal) -> Decimal:
-        """Cash and the hedge at `mark`; the option's own value is not in here."""
-        return self.cash + self.position * mark
+    @property
+    def cash(self) -> Decimal:
+        return self.book + self.hedge_cash
+
+    def filled(self, symbol: str, units: Decimal, price: Decimal, fee: Decimal) -> Ledger:
+        return self._with(symbol, self.account(symbol).filled(units, price, fee))
+
+    def funded(self, symbol: str, cash: Decimal) -> Ledger:
+        return self._with(symbol, self.account(symbol).funded(cash))
+
+    def booked(self, cash: Decimal) -> Ledger:
+        """After a premium or a settlement in quote currency."""
+        return replace(self, book=self.book + cash)
+
+    def coined(self, asset: str, units: Decimal) -> Ledger:
+        """After one in an asset's coin."""
+        return replace(self, coins={**self.coins, asset: self.coins.get(asset, ZERO) + units})
+
+    def _with(self, symbol: str, account: Account) -> Ledger:
+        return replace(self, accounts={**self.accounts, symbol: account})

@@ -1,64 +1,127 @@
-"""What may leave: every order is judged on the book as it would stand after the fill, orders in flight included."""
+"""What may leave: every order is judged on the book as it would stand after the fill, orders in flight included.
+
+A hard limit holds for everyone. A soft one may be passed, up to the hard one, once a named person has said so.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
+from enum import Enum
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from envs.calibration import Section
 from serve.clock import SECOND
-from serve.states import RiskState
+
+Positive = Annotated[Decimal, Field(gt=0)]
+UNBOUNDED = Decimal("Infinity")
+
+
+class Limit(Section):
+    soft: Positive
+    hard: Positive
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.soft > self.hard:
+            raise ValueError(f"soft = {self.soft} is above hard = {self.hard}; swap them")
+        return self
+
+
+class AssetLimits(Section):
+    """On an asset's book and hedges together."""
+
+    delta: Limit  # base units
+    gamma: Limit  # base units per 1 % of spot
+    vega: Limit  # quote currency per volatility point
+
+
+class LegLimits(Section):
+    order: Limit  # base units; a larger hedge goes out in slices
+    position: Limit  # base units
 
 
 class Limits(Section):
     """None has a default: a limit that nobody set is no limit."""
 
-    max_order: Decimal = Field(gt=0)  # base units; a larger hedge goes out in slices, one per decision
-    max_position: Decimal = Field(gt=0)  # base units of the hedge
-    max_delta: Decimal = Field(gt=0)  # base units, book and hedge together
+    assets: dict[str, AssetLimits]
+    legs: dict[str, LegLimits]  # by symbol
+    stress_loss: Limit  # quote currency, the worst of the settings' cases
+    notional: Limit  # quote currency, of all hedges, long and short added
     collar: Decimal = Field(gt=0, lt=1)  # of the perpetual's mark, and of what is paid, around the index
     max_messages: int = Field(gt=0)  # orders within `per_seconds`
     per_seconds: int = Field(gt=0)
+    override_seconds: int = Field(gt=0)  # that a person's override of a soft limit lasts
+
+
+class Rule(Enum):
+    """How strict the engine is with this order."""
+
+    FREE = "free"
+    SHRINKING = "only orders that shrink |risk|"
+    UNWINDING = "only orders that shrink the position"
+    CLOSED = "nothing but cancels"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One limited number. `low` and `high`: in the worst case over orders in flight."""
+
+    name: str  # such as delta:BTC
+    low: Decimal
+    high: Decimal
+    each: Decimal  # its change with a unit bought
+    soft: Decimal
+    hard: Decimal
+    risk: bool = False  # may not grow while shrinking
+
+    def room(self, wanted: Decimal, bound: Decimal) -> Decimal:
+        """Units of `wanted`'s sign until the bound on |measure| is met."""
+        if self.each == 0:
+            return UNBOUNDED
+        up = (self.each > 0) == (wanted > 0)
+        left = bound - self.high if up else bound + self.low
+        return max(Decimal(0), left) / abs(self.each)
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """The book before the order, base units."""
+    """What an order for one leg meets."""
 
-    position: Decimal  # of the hedge
-    buying: Decimal  # in flight
-    selling: Decimal  # in flight, negative
-    book_delta: Decimal  # of the options alone
-    spot: Decimal
-    mark: Decimal
+    symbol: str
+    lot: Decimal
+    position: Measure
+    measures: tuple[Measure, ...]
+    largest: Limit  # order, base units
+    slice: Decimal  # the most that is sent at once for the market's sake, base units
+    basis: Decimal | None  # |mark over index − 1| of a linear leg
     sent: tuple[int, ...]  # when past orders left
+    overridden: frozenset[str] = frozenset()  # soft limits that a person has lifted for now
 
 
 @dataclass(frozen=True)
 class Ruling:
-    """What may be sent (0: denied), and what was cut and why; no reason where nothing was."""
+    """What may be sent (0: denied), what was cut and why, and whether the rest is to be tried again soon."""
 
     units: Decimal
     reason: str
+    again: bool = False
 
 
-def ruled(limits: Limits, wanted: Decimal, exposure: Exposure, state: RiskState, lot: Decimal, now: int) -> Ruling:
-    """The part of `wanted` that may leave in `state`."""
-    if (reason := _forbidden(limits, exposure, state, now)) is not None:
-        return Ruling(Decimal(0), reason)
-    units, reason = wanted, ""
-    for bound, words in _bounds(limits, wanted, exposure, state):
+def ruled(limits: Limits, wanted: Decimal, exposure: Exposure, rule: Rule, now: int) -> Ruling:
+    """The part of `wanted` that may leave."""
+    if rule is Rule.CLOSED:
+        return Ruling(Decimal(0), f"halted: {rule.value}")
+    if (reason := _held_up(limits, exposure, now)) is not None:
+        return Ruling(Decimal(0), reason, again=True)
+    units, reason, again = wanted, "", False
+    for bound, words, retried in _bounds(wanted, exposure, rule):
         if abs(units) > bound:
-            units, reason = _down(bound, lot).copy_sign(wanted), words
-    if units == 0:
-        return Ruling(Decimal(0), reason)
-    return _delta_after(limits, units, exposure, reason)
-
-
-def messages_left(limits: Limits, sent: tuple[int, ...], now: int) -> int:
-    return limits.max_messages - len(recent(limits, sent, now))
+            units, reason, again = _down(bound, exposure.lot).copy_sign(wanted), words, retried
+    return Ruling(units, reason, again)
 
 
 def recent(limits: Limits, sent: tuple[int, ...], now: int) -> tuple[int, ...]:
@@ -66,38 +129,33 @@ def recent(limits: Limits, sent: tuple[int, ...], now: int) -> tuple[int, ...]:
     return tuple(at for at in sent if now - at < limits.per_seconds * SECOND)
 
 
-def _forbidden(limits: Limits, exposure: Exposure, state: RiskState, now: int) -> str | None:
-    if state is RiskState.HALTED:
-        return "halted: nothing but cancels"
-    if messages_left(limits, exposure.sent, now) <= 0:
+def _held_up(limits: Limits, exposure: Exposure, now: int) -> str | None:
+    if len(recent(limits, exposure.sent, now)) >= limits.max_messages:
         return f"{limits.max_messages} orders were sent within {limits.per_seconds} s, the limit"
-    basis = abs(exposure.mark / exposure.spot - 1)
-    return f"mark is {basis:.2%} from the index, collar {limits.collar:.2%}" if basis > limits.collar else None
+    if exposure.basis is not None and exposure.basis > limits.collar:
+        return f"mark is {exposure.basis:.2%} from the index, collar {limits.collar:.2%}"
+    return None
 
 
-def _bounds(limits: Limits, wanted: Decimal, exposure: Exposure, state: RiskState) -> list[tuple[Decimal, str]]:
-    """Sizes that the order may not exceed, and why, in the worst case over orders in flight."""
-    sign = Decimal(1).copy_sign(wanted)
-    position = exposure.position + (exposure.buying if wanted > 0 else exposure.selling)
-    bounds = [
-        (limits.max_order, f"clipped to the largest order, {limits.max_order}"),
-        (max(Decimal(0), limits.max_position - sign * position), f"position limit is {limits.max_position}"),
-    ]
-    if state >= RiskState.REDUCING:
-        room = -sign * (exposure.book_delta + position)
-        bounds.append(
-            (max(Decimal(0), room), f"{state.name}: only orders that shrink |delta|, {max(room, 0):.6f} left")
-        )
-    return bounds
+def _bounds(wanted: Decimal, exposure: Exposure, rule: Rule) -> Iterator[tuple[Decimal, str, bool]]:
+    """Sizes that the order may not exceed, why, and whether more may go soon."""
+    yield exposure.slice, f"sliced to {exposure.slice:f}", True
+    size = Measure(f"order:{exposure.symbol}", Decimal(0), Decimal(0), Decimal(1), *_pair(exposure.largest))
+    for measure in (size, exposure.position, *exposure.measures):
+        lifted = measure.name in exposure.overridden
+        bound, kind = (measure.hard, "hard") if lifted else (measure.soft, "soft")
+        room = measure.room(wanted, bound)
+        yield room, f"{kind} limit {measure.name} is {bound:f}", measure is size
+    if rule is Rule.SHRINKING:
+        for measure in exposure.measures:
+            if measure.risk:
+                yield measure.room(wanted, Decimal(0)), f"{rule.value}: {measure.name}", False
+    if rule is Rule.UNWINDING:
+        yield exposure.position.room(wanted, Decimal(0)), f"{rule.value}: {exposure.symbol}", False
 
 
-def _delta_after(limits: Limits, units: Decimal, exposure: Exposure, reason: str) -> Ruling:
-    position = exposure.position + (exposure.buying if units > 0 else exposure.selling)
-    before = abs(exposure.book_delta + position)
-    after = abs(exposure.book_delta + position + units)
-    if after > limits.max_delta and after >= before:
-        return Ruling(Decimal(0), f"delta after the fill would be {after:.6f}, limit {limits.max_delta}")
-    return Ruling(units, reason)
+def _pair(limit: Limit) -> tuple[Decimal, Decimal]:
+    return limit.soft, limit.hard
 
 
 def _down(size: Decimal, lot: Decimal) -> Decimal:

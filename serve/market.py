@@ -3,129 +3,257 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
+from functools import lru_cache
 from itertools import pairwise
-from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from envs import book, decision, scene
-from envs.contract import Claim
+from envs.book import Book as Accounts
+from envs.contract import Contract
 from envs.custody import Custodian
-from envs.instrument import Terms, View
+from envs.instrument import Instrument, Terms, View
 from envs.instruments.option import Option, OptionTerms
 from envs.instruments.perpetual import Perpetual
-from envs.markets.garch import GarchMarket
-from envs.observation import Observation
+from envs.observation import Observation, Observer
 from envs.portfolio import Portfolio
-from envs.scene import Scene
+from envs.scene import Scene, Traded
 from envs.task import Task
-from envs.types import BadInput, Quote
+from envs.types import Quote
 from envs.volatility.memory import Memory
 from serve.clock import HOUR
-from serve.events import OptionTraded, QuoteEvent
+from serve.config import Asset, Leg, Target
+from serve.events import QuoteEvent
+from serve.holdings import DTYPE, Book, Group, Key, bars_left, contract_of
+from serve.servable import check
 
-DTYPE = torch.float64
 DEVICE = torch.device("cpu")
+LONGEST_HOURS = 400 * 24  # of a holding's life: as far as volatility is forecast
 
 
 @dataclass(frozen=True)
-class Greeks:
-    """Of one call, at the implied volatility of its strike and expiry."""
+class Listing:
+    """Terms of the option that a leg trades."""
 
-    value: float
-    delta: float
-    gamma: float
+    strike: float
+    expiry: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sight:
-    """All that an observation is made of."""
+    """All that an observation is made of; tuples are in the order of the assets, or of the legs."""
 
     time: int
-    quote: QuoteEvent
-    memory: Memory
-    option: OptionTraded
-    position: Decimal  # of the hedge, base units
-    cash: Decimal  # of the hedge's margin account, beyond its collateral
+    quotes: tuple[QuoteEvent, ...]
+    memories: tuple[Memory, ...]
+    book: Book
+    positions: tuple[Decimal, ...]  # per leg, base units
+    cash: tuple[Decimal, ...]  # per leg, of its account since the book was last empty
+    claims_cash: Decimal  # of the book since then
+    coins: tuple[Decimal, ...]  # per asset, likewise
+    listings: tuple[Listing | None, ...]  # per leg
+    targets: tuple[Target, ...]  # per asset
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """An observation and what it was made of."""
+
+    sight: Sight
+    observation: Observation
+
+    @property
+    def features(self) -> tuple[float, ...]:
+        return tuple(self.observation.features.flatten().tolist())
 
 
 @dataclass(frozen=True)
 class Wish:
-    """The band that a decision sets, over the book's base units, and the trade that it asks for."""
+    """The band that a decision sets for one leg, over the book's base units, and the trade that it asks for."""
 
     lower: float
     upper: float
     trade: Decimal
 
 
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """The shared code for books whose holdings fall into the same groups."""
+
+    contract: Contract
+    observer: Observer
+    custodian: Custodian
+
+
 class Market:
-    """The shared filter, observation and decision, for the market that is served."""
+    """The shared filters, observation and decision, for the assets and legs that are served."""
 
-    def __init__(self, task: Task) -> None:
-        """Raises BadInput for a task that this version cannot serve."""
-        if (reason := _unserved(task)) is not None:
-            raise BadInput(
-                f"task {task.id} has {reason}; serve one short call, settled in cash, on one asset of a garch market, "
-                "hedged with its perpetual"
-            )
-        self.contract = task.contract
-        self.observer = task.observer(DTYPE, DEVICE)
-        self.filter, self.calibration = self.observer.filters[0], self.observer.calibrations[0]
-        self.claim, self.call = self.contract.claims[0], cast(Option, self.contract.claims[0].instrument)
+    def __init__(self, task: Task, assets: Sequence[Asset], legs: Sequence[Leg]) -> None:
+        """Raises BadInput for a task that cannot be served, or settings of other assets or legs than the task's."""
+        check(task, assets, legs)
+        self.contract, self.legs = task.contract, tuple(legs)
+        self.assets = {each.name: place for place, each in enumerate(assets)}
         self.bar = round(self.contract.bar_hours * HOUR)  # milliseconds
-        self._custodian = Custodian(self.contract)
+        self.longest = max(self.contract.horizon, math.ceil(LONGEST_HOURS / self.contract.bar_hours))
+        world = task.market.made(self.longest, Generator(DEVICE), DTYPE)
+        self.observer = Observer(self.contract, world.calibrations, world.filters, world.surfaces)
+        self.filters, self.calibrations = self.observer.filters, self.observer.calibrations
+        self.leg_assets = tuple(hedge.instrument.asset for hedge in self.contract.hedges)
+        self.symbols = tuple(leg.symbol for leg in legs)
+        self.asset_of = {symbol: assets[a].name for symbol, a in zip(self.symbols, self.leg_assets, strict=True)}
+        self.lots = torch.tensor([[[float(leg.lot) for leg in legs]]], dtype=DTYPE)
+        self.actions = 2 * len(legs)
+        self._reference = [_reference(self.contract, a) for a in range(len(assets))]
+        self.shared = lru_cache(maxsize=256)(self._shared)
+        self.groups = lru_cache(maxsize=8)(self._groups)
 
-    def remembered(self, closes: tuple[float, ...]) -> Memory:
-        """What the filter knows after these closes, and nothing before them."""
-        memory = self.filter.initial(1)
+    def remembered(self, asset: int, closes: Sequence[float]) -> Memory:
+        """What an asset's filter knows after these closes, and nothing before them."""
+        memory = self.filters[asset].initial(1)
         for before, after in pairwise(closes):
-            memory = self.advanced(memory, before, after)
+            memory = self.advanced(asset, memory, before, after)
         return memory
 
-    def advanced(self, memory: Memory, before: float, after: float) -> Memory:
+    def advanced(self, asset: int, memory: Memory, before: float, after: float) -> Memory:
         """After one more bar, from the close `before` to the close `after`."""
-        return self.filter.update(memory, one(math.log(after / before)))
+        return self.filters[asset].update(memory, one(math.log(after / before)))
 
-    def volatility(self, memory: Memory) -> float:
+    def volatility(self, asset: int, memory: Memory) -> float:
         """Filtered, of the next bar, per √year."""
-        return float(self.filter.spot_variance(memory).sqrt())
+        return float(self.filters[asset].spot_variance(memory).sqrt())
 
-    def bars_left(self, option: OptionTraded, now: int) -> int:
-        """A bar begun counts whole, as in the simulator."""
-        return max(0, -(-(option.expiry - now) // self.bar))
+    def intensity(self, asset: int, memory: Memory) -> float:
+        """Of shocks: 1 when calm, 2 where the excitement strains the venue by half."""
+        return 1 + float(memory.excitement) / self.calibrations[asset].liquidity.half_strain
 
-    def observe(self, sight: Sight) -> Observation:
-        """With the distance to liquidation of the account in `sight`, where the contract has margin."""
-        now, account = self._scene(sight), _account(sight)
-        cushion = self._custodian.cushion(account, now.book, now.traded, now.views)
-        return self.observer.observe(now, cushion)
+    def observe(self, sight: Sight) -> Seen:
+        """With the distance to liquidation of the accounts in `sight`, where the contract has margin."""
+        now = self.scene(sight)
+        cushion = self._cushion(sight, now.traded, now.views)
+        return Seen(sight, self._served(sight.book).observer.observe(now, cushion))
 
-    def wish(self, action: tuple[float, ...], seen: Observation, sight: Sight, lot: Decimal) -> Wish:
-        """What `action`, on what was `seen`, asks for with the position in `sight`."""
-        band = decision.read(torch.tensor([[action]], dtype=DTYPE), seen)
-        trade = decision.orders(band, self._scene(sight), one(float(lot))[:, None, None])
-        return Wish(float(band.lower), float(band.upper), round(trade.item() / float(lot)) * lot)
+    def wishes(
+        self, action: Sequence[float], seen: Seen, positions: tuple[Decimal, ...], out: Collection[str]
+    ) -> tuple[Wish, ...]:
+        """Per leg what `action`, on what was `seen`, asks for with the `positions` of now; nothing of those `out`."""
+        band = decision.read(torch.tensor([[action]], dtype=DTYPE), seen.observation)
+        sight = seen.sight
+        moved = positions != sight.positions
+        now = self.scene(replace(sight, positions=positions)) if moved else seen.observation.scene
+        shut = [name in out or not self.listed(k, sight.listings[k], sight.time) for k, name in enumerate(self.symbols)]
+        trades = decision.orders(band, now, self.lots, torch.tensor([[shut]]))[0, 0].tolist()
+        edges = zip(band.lower[0, 0].tolist(), band.upper[0, 0].tolist(), trades, self.legs, strict=True)
+        return tuple(Wish(low, high, round(trade / float(leg.lot)) * leg.lot) for low, high, trade, leg in edges)
 
-    def greeks(self, quote: QuoteEvent, memory: Memory, option: OptionTraded, now: int) -> Greeks:
-        greeks = self.call.greeks(self._terms(option, now), self._views(quote, memory)[0])
-        return Greeks(float(greeks.value), float(greeks.delta), float(greeks.gamma))
+    def distance(self, sight: Sight) -> float | None:
+        """Fraction of spot to liquidation, about; infinite when flat, None without margin."""
+        if not self._served(sight.book).custodian.margined:
+            return None
+        views = self.views(sight.quotes, sight.memories)
+        cushion = self._cushion(sight, self.traded(sight, views), views)
+        assert cushion is not None, "margined"
+        near = float(cushion.min())
+        return near / (1 - near) if near < 1 else math.inf
 
-    def _scene(self, sight: Sight) -> Scene:
-        """The book's base units are what the claim's units are counted over, as in the simulator."""
-        views, terms = self._views(sight.quote, sight.memory), self._terms(sight.option, sight.time)
-        units = one(float(sight.option.units))
-        claims = Portfolio((units / cast(float, self.claim.units),), (units[:, None],), (terms,), (one(0.0),))
-        traded = scene.traded(self.contract, (Terms(terms.bars_left),), views)
-        return Scene(self.contract, views, claims, traded, _account(sight).units)
+    def scene(self, sight: Sight) -> Scene:
+        """Hedges are counted from the targets, and the book's greeks by the hedge ratios."""
+        views = self.views(sight.quotes, sight.memories)
+        traded = self.traded(sight, views)
+        held = _row(sight.positions) - self._steered(sight, traded)
+        contract = self._served(sight.book).contract
+        return Scene(contract, views, self.portfolio(sight, hedged=True), traded, held[:, None])
 
-    def _views(self, quote: QuoteEvent, memory: Memory) -> tuple[View, ...]:
-        return self.observer.views((quote_tensors(quote),), (memory,))
+    def views(self, quotes: Sequence[QuoteEvent], memories: Sequence[Memory]) -> tuple[View, ...]:
+        return self.observer.views([quote_tensors(quote) for quote in quotes], memories)
 
-    def _terms(self, option: OptionTraded, now: int) -> OptionTerms:
-        return OptionTerms(torch.tensor([[self.bars_left(option, now)]]), one(option.strike)[:, None])
+    def traded(self, sight: Sight, views: Sequence[View]) -> Traded:
+        spots = [sight.quotes[asset].spot for asset in self.leg_assets]
+        terms = [self.leg_terms(k, sight.listings[k], spot, sight.time) for k, spot in enumerate(spots)]
+        return scene.traded(self.contract, terms, views)
+
+    def leg_terms(self, leg: int, listing: Listing | None, spot: float, now: int) -> Terms:
+        """(1, 1). An option leg that is not listed yet stands as one at the money."""
+        instrument = self.contract.hedges[leg].instrument
+        if not isinstance(instrument, Option):
+            return Terms(torch.tensor([[self.contract.bars]]))
+        if listing is None:
+            return OptionTerms(torch.tensor([[max(instrument.longest, 1)]]), one(spot)[:, None])
+        left = bars_left(listing.expiry, now, self.bar, self.contract.bars)
+        return OptionTerms(torch.tensor([[left]]), one(listing.strike)[:, None])
+
+    def lot(self, symbol: str) -> Decimal:
+        return self.legs[self.symbols.index(symbol)].lot
+
+    def linear(self, symbol: str) -> bool:
+        return self.contract.hedges[self.symbols.index(symbol)].instrument.linear
+
+    def pays_funding(self, symbol: str) -> bool:
+        return isinstance(self.contract.hedges[self.symbols.index(symbol)].instrument, Perpetual)
+
+    def instruments(self, book: Book) -> tuple[Instrument, ...]:
+        """One for each of the book's groups."""
+        return tuple(claim.instrument for claim in self._served(book).contract.claims)
+
+    def portfolio(self, sight: Sight, hedged: bool) -> Portfolio:
+        """The book as the shared code has it; `hedged`: the share of it that the targets want hedged."""
+        groups = self.groups(sight.book)
+        ratios = [target.hedge_ratio if hedged else 1.0 for target in sight.targets]
+        return Portfolio(
+            bars_left=torch.tensor([self.contract.bars]),
+            base=tuple(one(self.base(sight.book, name, sight.quotes[a].spot)) for name, a in self.assets.items()),
+            units=tuple(group.units * ratios[group.asset] for group in groups),
+            terms=tuple(group.terms(sight.time, self.bar, self.contract.bars) for group in groups),
+            coins=tuple(one(float(coins) * ratio) for coins, ratio in zip(sight.coins, ratios, strict=True)),
+        )
+
+    def base(self, book: Book, asset: str, spot: float) -> float:
+        """What an asset's hedges are counted over: units that make the task's book as large as this one ever was."""
+        peak = book.peak.get(asset)
+        return self.contract.notional / spot if peak is None else float(peak) / self._reference[self.assets[asset]]
+
+    def listed(self, leg: int, listing: Listing | None, now: int) -> bool:
+        """Whether there is something to trade."""
+        linear = self.contract.hedges[leg].instrument.linear
+        return linear or (listing is not None and listing.expiry > now)
+
+    def _steered(self, sight: Sight, traded: Traded) -> Tensor:
+        """(1, K) units that make the targets' greeks: of options what brings gamma or vega, of the linear the rest."""
+        delta, gamma, vega = traded.delta[0].tolist(), traded.gamma[0].tolist(), traded.vega[0].tolist()
+        units = [0.0] * len(self.legs)
+        for a, target in enumerate(sight.targets):
+            left, spot = target.delta, sight.quotes[a].spot
+            for k in (k for k, asset in enumerate(self.leg_assets) if asset == a):
+                hedge = self.contract.hedges[k]
+                if hedge.instrument.linear:
+                    units[k], left = left / delta[k], 0.0
+                    continue
+                own, wanted = (
+                    (gamma[k] * spot / 100, target.gamma)
+                    if hedge.neutralises == "gamma"
+                    else (vega[k] / 100, target.vega)
+                )
+                units[k] = wanted / own if wanted != 0 else 0.0
+                left -= units[k] * delta[k]
+        return torch.tensor([units], dtype=DTYPE)
+
+    def _cushion(self, sight: Sight, traded: Traded, views: tuple[View, ...]) -> Tensor | None:
+        held, accounts = self.portfolio(sight, hedged=False), _accounts(sight)
+        return self._served(sight.book).custodian.cushion(accounts, held, traded, views)
+
+    def _groups(self, book: Book) -> tuple[Group, ...]:
+        return book.groups(self.assets)
+
+    def _served(self, book: Book) -> Shared:
+        return self.shared(tuple(group.key for group in self.groups(book)))
+
+    def _shared(self, keys: tuple[Key, ...]) -> Shared:
+        contract = contract_of(self.contract, keys)
+        observer = Observer(contract, self.calibrations, self.filters, self.observer.surfaces)
+        return Shared(contract, observer, Custodian(contract))
 
 
 def quote_tensors(quote: QuoteEvent) -> Quote:
@@ -137,33 +265,24 @@ def one(value: float) -> Tensor:
     return torch.tensor([value], dtype=DTYPE)
 
 
-def _account(sight: Sight) -> book.Book:
-    opened = book.opened(one(float(sight.option.premium)), 1, 1)
-    held, cash = (one(float(value))[:, None, None] for value in (sight.position, sight.cash))
-    return replace(opened, units=held, cash=cash)
+def _row(values: Sequence[Decimal]) -> Tensor:
+    return torch.tensor([[float(value) for value in values]], dtype=DTYPE)
 
 
-def _unserved(task: Task) -> str | None:
-    """What of the task this version cannot serve, in words."""
-    contract, settings = task.contract, task.market.settings
-    if not isinstance(settings, GarchMarket.Settings):
-        return f"a {task.market.kind} market"
-    if len(settings.assets) > 1:
-        return f"{len(settings.assets)} assets"
-    if (count := sum(claim.count for claim in contract.claims)) > 1:
-        return f"{count} claims"
-    if not _is_short_call(contract.claims[0], contract.bars):
-        return "another claim than a call sold at one strike for the whole of the book's life"
-    if [type(hedge.instrument) for hedge in contract.hedges] != [Perpetual]:
-        return "as its hedges " + " and ".join(hedge.instrument.kind for hedge in contract.hedges)
-    if contract.closing == "mark":
-        return "hedges that end at their mark for free"
-    return "its profit counted in coin" if contract.numeraire == "coin" else None
+def _accounts(sight: Sight) -> Accounts:
+    opened = book.opened(one(float(sight.claims_cash)), 1, len(sight.positions))
+    return replace(opened, units=_row(sight.positions)[:, None], cash=_row(sight.cash)[:, None])
 
 
-def _is_short_call(claim: Claim, bars: int) -> bool:
-    option, units = claim.instrument, claim.units
-    if not isinstance(option, Option) or isinstance(units, tuple) or isinstance(option.moneyness, tuple):
-        return False
-    terms = (option.right, option.settlement, option.averaging_hours)
-    return units < 0 and terms == ("call", "cash", 0) and option.bars in (None, bars)
+def _reference(contract: Contract, asset: int) -> float:
+    """Units of the task's claims on one asset, long and short added, over its base units: their mean."""
+    own = [claim for claim in contract.claims if claim.instrument.asset == asset]
+    return sum(claim.count * _mean_size(claim.units) for claim in own) or 1.0
+
+
+def _mean_size(units: float | tuple[float, float]) -> float:
+    """Of |u|, u uniform between the two."""
+    low, high = units if isinstance(units, tuple) else (units, units)
+    if low * high >= 0:
+        return abs(low + high) / 2
+    return (low**2 + high**2) / (2 * (high - low))

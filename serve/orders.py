@@ -1,4 +1,4 @@
-"""The life of our orders: an explicit table of transitions, and who is in flight."""
+"""The life of our orders: an explicit table of transitions, who is in flight, and who may still arrive."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ class Status(StrEnum):
     ACCEPTED = "accepted"
     PARTIAL = "partly filled"
     UNKNOWN = "unknown"  # may or may not be at the venue: looked up by id, never sent again
+    ABSENT = "absent"  # the venue does not have it, and may still get it until it expires
     FILLED = "filled"
     CANCELLED = "cancelled"
     REJECTED = "rejected"
-    LOST = "lost"  # absent twice; a late fill still counts
+    LOST = "lost"  # absent after it expired; a late fill still counts
 
 
 class Trigger(StrEnum):
@@ -32,68 +33,69 @@ class Trigger(StrEnum):
     CANCELLED = "cancelled"
     UNKNOWN = "outcome unknown"
     ABSENT = "absent"
-    ABSENT_AGAIN = "absent again"
+    EXPIRED = "absent after it expired"
 
 
 IN_FLIGHT = frozenset({Status.SUBMITTED, Status.ACCEPTED, Status.PARTIAL, Status.UNKNOWN})
+RESERVED = IN_FLIGHT | {Status.ABSENT}  # may still fill
+
+
+def _heard(status: Status) -> dict[tuple[Status, Trigger], Status]:
+    """What may be heard of an order that has not ended."""
+    known = Status.PARTIAL if status is Status.PARTIAL else Status.ACCEPTED
+    return {
+        (status, Trigger.ACKNOWLEDGED): known,
+        (status, Trigger.PART): Status.PARTIAL,
+        (status, Trigger.WHOLE): Status.FILLED,
+        (status, Trigger.CANCELLED): Status.CANCELLED,
+        (status, Trigger.UNKNOWN): Status.UNKNOWN,
+    }
+
 
 TRANSITIONS: Mapping[tuple[Status, Trigger], Status] = {
-    (Status.SUBMITTED, Trigger.ACKNOWLEDGED): Status.ACCEPTED,
-    (Status.SUBMITTED, Trigger.REJECTED): Status.REJECTED,
-    (Status.SUBMITTED, Trigger.PART): Status.PARTIAL,
-    (Status.SUBMITTED, Trigger.WHOLE): Status.FILLED,
-    (Status.SUBMITTED, Trigger.CANCELLED): Status.CANCELLED,
-    (Status.SUBMITTED, Trigger.UNKNOWN): Status.UNKNOWN,
-    (Status.ACCEPTED, Trigger.ACKNOWLEDGED): Status.ACCEPTED,
-    (Status.ACCEPTED, Trigger.PART): Status.PARTIAL,
-    (Status.ACCEPTED, Trigger.WHOLE): Status.FILLED,
-    (Status.ACCEPTED, Trigger.CANCELLED): Status.CANCELLED,
-    (Status.ACCEPTED, Trigger.UNKNOWN): Status.UNKNOWN,
-    (Status.PARTIAL, Trigger.ACKNOWLEDGED): Status.PARTIAL,
-    (Status.PARTIAL, Trigger.PART): Status.PARTIAL,
-    (Status.PARTIAL, Trigger.WHOLE): Status.FILLED,
-    (Status.PARTIAL, Trigger.CANCELLED): Status.CANCELLED,
-    (Status.PARTIAL, Trigger.UNKNOWN): Status.UNKNOWN,
-    (Status.UNKNOWN, Trigger.ACKNOWLEDGED): Status.ACCEPTED,
-    (Status.UNKNOWN, Trigger.REJECTED): Status.REJECTED,
-    (Status.UNKNOWN, Trigger.PART): Status.PARTIAL,
-    (Status.UNKNOWN, Trigger.WHOLE): Status.FILLED,
-    (Status.UNKNOWN, Trigger.CANCELLED): Status.CANCELLED,
-    (Status.UNKNOWN, Trigger.UNKNOWN): Status.UNKNOWN,
-    (Status.UNKNOWN, Trigger.ABSENT): Status.UNKNOWN,
-    (Status.UNKNOWN, Trigger.ABSENT_AGAIN): Status.LOST,
+    **{pair: after for status in (*IN_FLIGHT, Status.LOST) for pair, after in _heard(status).items()},
+    **_heard(Status.ABSENT),
+    **{(status, Trigger.REJECTED): Status.REJECTED for status in (Status.SUBMITTED, Status.UNKNOWN, Status.ABSENT)},
+    **{(status, Trigger.ABSENT): Status.ABSENT for status in (Status.UNKNOWN, Status.ABSENT)},
+    **{(status, Trigger.EXPIRED): Status.LOST for status in (Status.UNKNOWN, Status.ABSENT, Status.LOST)},
+    (Status.ABSENT, Trigger.UNKNOWN): Status.ABSENT,
+    (Status.LOST, Trigger.UNKNOWN): Status.LOST,
     # messages that overtake one another
     (Status.FILLED, Trigger.ACKNOWLEDGED): Status.FILLED,
     (Status.CANCELLED, Trigger.ACKNOWLEDGED): Status.CANCELLED,
     (Status.CANCELLED, Trigger.PART): Status.CANCELLED,
     (Status.CANCELLED, Trigger.WHOLE): Status.FILLED,
     (Status.CANCELLED, Trigger.CANCELLED): Status.CANCELLED,
-    (Status.LOST, Trigger.ACKNOWLEDGED): Status.ACCEPTED,
-    (Status.LOST, Trigger.PART): Status.PARTIAL,
-    (Status.LOST, Trigger.WHOLE): Status.FILLED,
-    (Status.LOST, Trigger.CANCELLED): Status.CANCELLED,
 }
 
 
 @dataclass(frozen=True)
 class Order:
     id: str
+    symbol: str
     units: Decimal  # to buy; to sell is negative
     sent_at: int
+    expires_at: int  # the venue takes it no later
+    price: Decimal  # the mark that the decision saw
     status: Status = Status.SUBMITTED
     filled: Decimal = Decimal(0)
     trades: frozenset[str] = frozenset()  # the venue's ids of the fills counted
-    absences: int = 0
     asked_at: int | None = None  # last look-up
 
     @property
     def in_flight(self) -> bool:
+        """Nothing else is sent for its exposure."""
         return self.status in IN_FLIGHT
+
+    @property
+    def reserved(self) -> bool:
+        """It may still fill, and limits count with both outcomes."""
+        return self.status in RESERVED
 
     @property
     def left(self) -> Decimal:
         """Units that may still fill."""
-        return self.units - self.filled if self.in_flight else Decimal(0)
+        return self.units - self.filled if self.reserved else Decimal(0)
 
     def repeats(self, event: OrderEvent) -> bool:
         """Whether `event` is a fill that was already counted."""
@@ -110,12 +112,13 @@ def applied(order: Order, event: OrderEvent) -> Order:
     moved = replace(order, status=TRANSITIONS[order.status, trigger])
     if isinstance(event, Filled):
         return replace(moved, filled=order.filled + event.units, trades=order.trades | {event.trade})
-    return replace(moved, absences=order.absences + 1) if isinstance(event, Absent) else moved
+    return moved
 
 
 def unknown(order: Order, now: int) -> Order:
-    """The order as one whose outcome is being looked up at `now`."""
-    return replace(order, status=Status.UNKNOWN, asked_at=now)
+    """The order as one that is looked up at `now`; one that is absent stays so."""
+    status = order.status if order.status is Status.ABSENT else Status.UNKNOWN
+    return replace(order, status=status, asked_at=now)
 
 
 def order_id(session: str, number: int) -> str:
@@ -133,7 +136,7 @@ _TRIGGERS: Mapping[type, Trigger] = {
 
 def _trigger(order: Order, event: OrderEvent) -> Trigger:
     if isinstance(event, Absent):
-        return Trigger.ABSENT if order.absences == 0 else Trigger.ABSENT_AGAIN
+        return Trigger.EXPIRED if event.time > order.expires_at else Trigger.ABSENT
     if not isinstance(event, Filled):
         return _TRIGGERS[type(event)]
     left = order.units - order.filled

@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Protocol
 
 from serve import codec
-from serve.commands import Alert, CancelOrder, Infer, LookUp, Output, SubmitOrder
+from serve.commands import Alert, Ask, CancelOrder, Infer, LookUp, Output, SubmitOrder
 from serve.engine import Engine
 from serve.errors import JournalBroken, JournalError, ReplayMismatch
 from serve.events import Event, Inference, Operator, Started
 from serve.journal import Journal
+from serve.setup import Setup
 from serve.state import State
 
 WAITING = 256  # entries that may wait for the next commit, as long as nothing leaves
@@ -27,6 +28,8 @@ class Venue(Protocol):
     def cancel(self, order: CancelOrder) -> tuple[Event, ...]: ...
 
     def look_up(self, order: LookUp) -> tuple[Event, ...]: ...
+
+    def report(self, question: Ask) -> tuple[Event, ...]: ...
 
 
 class Policy(Protocol):
@@ -73,6 +76,11 @@ class Runner:
         assert self.core.state is not None, "no session was started"
         return self.core.state
 
+    @property
+    def setup(self) -> Setup:
+        assert self.core.engine is not None, "no session was started"
+        return self.core.engine.setup
+
     def handle(self, event: Event) -> None:
         """The event and all that the adapters answer to it.
 
@@ -100,7 +108,7 @@ class Runner:
                 self._journal.append(bodies)
         except JournalError as error:
             self._broken = error
-            for order in self.state.in_flight:
+            for order in self.state.reserved:
                 self._venue.cancel(CancelOrder(self.state.time, order.id))
             raise
 
@@ -116,6 +124,8 @@ class Runner:
             return self._venue.cancel(output)
         if isinstance(output, LookUp):
             return self._venue.look_up(output)
+        if isinstance(output, Ask):
+            return self._venue.report(output)
         if isinstance(output, Infer) and self._policy is not None:
             return (self._policy.answer(output),)
         return ()

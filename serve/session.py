@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from agents import card
 from envs.task import Task
+from envs.types import BadInput
 from serve import feed as feeds
+from serve.bookfile import BookFile
 from serve.clock import SECOND, Clock, RealClock, VirtualClock
 from serve.codec import canonical
 from serve.commands import Output
 from serve.config import ServeConfig
 from serve.desk import Desk
 from serve.drive import Timers, drive
-from serve.events import Event, History, Started
+from serve.errors import StartRefused
+from serve.events import Event, History, ModelOffered, Started
 from serve.feed import Feed, QuoteModel
+from serve.holdings import DTYPE
 from serve.journal import Journal
-from serve.market import DTYPE, Market
-from serve.policy import NetworkPolicy
+from serve.market import Market
+from serve.policy import NetworkPolicies
+from serve.reconciling import mismatch
 from serve.runner import Core, Runner, replayed
-from serve.setup import opened, trained_text
+from serve.setup import listings, trained_text
 from serve.venues.paper import Paper
 
 Told = Callable[[Event, tuple[Output, ...]], None]
@@ -47,9 +53,9 @@ class Basis:
 
 @dataclass(frozen=True)
 class Source:
-    """Which quotes: `bars` (shipped name or file) from `first` for `days`; or the ticks of a `follow` file, live."""
+    """Which quotes: `bars` (a shipped name or file per asset) from `first` for `days`, or ticks of a `follow` file."""
 
-    bars: str
+    bars: tuple[str, ...]
     first: int
     days: int
     speed: float | None = None  # times the wall clock; None: as fast as it goes
@@ -61,52 +67,107 @@ class Source:
 def basis(config: ServeConfig) -> Basis:
     """Raises BadInput for a model or task that cannot be loaded."""
     if config.model is not None:
-        model = card.load(Path(config.model), DTYPE)
+        model = load(Path(config.model))
         return Basis(model.card.task, model)
     assert config.task is not None, "validated by ServeConfig"
     return Basis(Task.load(config.task), None)
 
 
+def load(folder: Path) -> card.Model:
+    """Raises BadInput for a model that cannot be loaded or served."""
+    model = card.load(folder, DTYPE)
+    if model.card.sees_loss:
+        raise BadInput(f"{folder}: this policy sees the book's loss so far, which is not served; train without")
+    return model
+
+
 def run(config: ServeConfig, journal: Journal, source: Source, told: Told = lambda event, outputs: None) -> Core:
     """Serve until the feed ends or a person interrupts. A journal with entries is taken up where it stopped.
 
-    Raises BadInput, FeedError, JournalBroken or ReplayMismatch before the start, and JournalError when it halts.
+    Raises BadInput, FeedError, JournalBroken, ReplayMismatch or StartRefused before the start, and JournalError when
+    it halts.
     """
     ground = basis(config)
+    market = Market(ground.task, config.assets, config.legs)
     core, past = replayed(journal) if journal.head[0] > 0 else (Core(), [])
-    clock, feed, history = _market(config, ground, source, core.state.time if core.state is not None else 0)
+    clock, feed, histories = _market(config, market, source, core.state.time if core.state is not None else 0)
+    venue, book = Paper(market, config.venue), _book(config, market, past)
+    orders = {} if core.state is None else {order.id: order.symbol for order in core.state.orders.values()}
+    venue.remember(past, orders, core.state)
+    for leg, listing in listings(config).items():
+        venue.listed(leg, listing)
+    policies = NetworkPolicies(clock, config.clocks.inference_seconds)
+    runner = Runner(journal, venue, policies, core, told)
     started = ground.started(config, clock.now())
-    setup = opened(started)
-    venue, desk = Paper(setup.market.contract, config.venue), Desk(config.desk, setup.market)
-    venue.remember(past)
-    desk.remember(past)
-    limit = config.clocks.inference_seconds
-    policy = None if ground.model is None else NetworkPolicy(ground.model.network, clock, limit)
-    runner = Runner(journal, venue, policy, core, told)
-    runner.handle(started)
-    if runner.state.bar_time + 2 * setup.market.bar <= clock.now():
-        runner.handle(replace(history, time=clock.now()))
+    if ground.model is not None:
+        policies.add(started.model, ground.model.network)
+    begun(runner, started)
+    for history in histories:
+        if runner.state.pasts[history.asset].ended + 2 * market.bar <= clock.now():
+            runner.handle(replace(history, time=clock.now()))
+    if config.challenger is not None:
+        offer(runner, policies, Path(config.challenger), ground.task, "challenger", clock)
     try:
-        drive(runner, feed, desk, venue, clock, Timers(setup, clock.now(), past))
+        drive(runner, feed, book, venue, clock, Timers(runner.setup, clock.now(), past))
     except KeyboardInterrupt:
         runner.flush()
     return core
 
 
-def _market(config: ServeConfig, ground: Basis, source: Source, resumed: int) -> tuple[Clock, Feed, History]:
-    """The clock, the feed, and the closes that warm the filter up."""
-    market = Market(ground.task)
+def begun(runner: Runner, started: Started) -> None:
+    """The session's start, and the venue's reports. Raises StartRefused where they do not agree with our records."""
+    runner.handle(started)
+    venue = runner.state.venue
+    if venue.awaited:
+        missing = ", ".join(sorted(venue.awaited))
+        raise StartRefused(mismatch(venue) or f"the venue has not reported {missing}; see that it can be reached")
+
+
+def offer(
+    runner: Runner,
+    policies: NetworkPolicies,
+    folder: Path,
+    task: Task,
+    role: Literal["candidate", "challenger"],
+    clock: Clock,
+) -> str:
+    """Load a model whole, and only then tell the core of it; its name. Raises BadInput for one of another task."""
+    model = load(folder)
+    if model.card.features_sha256 != task.observer(DTYPE).sha256:
+        raise BadInput(f"{folder}: this model observes another task than the one served; train it on that one")
+    name = model.card.weights_sha256
+    policies.add(name, model.network)
+    runner.handle(ModelOffered(clock.now(), name, _ranges(model.card), role))
+    return name
+
+
+def _book(config: ServeConfig, market: Market, past: list[Event]) -> Desk | BookFile:
+    if config.book.path is not None:
+        return BookFile(Path(config.book.path), past)
+    desk = Desk(config.book, market, config.venue.seed)
+    desk.remember(past)
+    return desk
+
+
+def _market(
+    config: ServeConfig, market: Market, source: Source, resumed: int
+) -> tuple[Clock, Feed, tuple[History, ...]]:
+    """The clock, the feed, and the closes that warm the filters up."""
+    if len(source.bars) != len(market.assets):
+        raise BadInput(f"--feed names {len(source.bars)} records for {len(market.assets)} assets; name one for each")
     bar = market.bar
     count = 0 if source.follow is not None else source.days * DAY // bar
-    bars = feeds.read_bars(source.bars)
-    closes, window = feeds.split(bars, source.first, count, config.clocks.warmup_bars, bar)
-    model = QuoteModel(market, closes)
+    records = [feeds.read_bars(name) for name in source.bars]
+    parts = [feeds.split(bars, source.first, count, config.clocks.warmup_bars, bar) for bars in records]
+    models = {name: QuoteModel(market, name, closes) for name, (closes, _) in zip(market.assets, parts, strict=True)}
     if source.follow is not None:
         clock: Clock = RealClock() if source.clock is None else source.clock
-        followed = feeds.Follow(source.follow, model, clock, bar, source.stop_at)
-        return clock, followed, History(clock.now(), source.first, closes)
-    clock = VirtualClock(max(source.first, resumed), source.speed)
-    return clock, feeds.Replay(window, model, clock, bar, resumed), History(clock.now(), source.first, closes)
+        feed: Feed = feeds.Follow(source.follow, models, clock, bar, source.stop_at)
+    else:
+        clock = VirtualClock(max(source.first, resumed), source.speed)
+        feed = feeds.Replay([window for _, window in parts], list(models.values()), clock, bar, resumed)
+    closes = zip(market.assets, parts, strict=True)
+    return clock, feed, tuple(History(clock.now(), name, source.first, own) for name, (own, _) in closes)
 
 
 def _ranges(described: card.Card) -> str:

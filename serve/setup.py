@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from envs.calibration import validated
@@ -11,35 +12,53 @@ from envs.task import Task
 from envs.types import BadInput
 from serve import codec
 from serve.breaker import Breaker, Trained
+from serve.clock import parse
 from serve.config import ServeConfig, build_breakers
 from serve.events import Started
-from serve.market import Market
-
-ACTIONS = 2  # centre and width of the band
+from serve.exposure import Limited
+from serve.market import Listing, Market
+from serve.valuation import Valuer
 
 
 @dataclass(frozen=True)
 class Setup:
     config: ServeConfig
     config_sha256: str
+    limits_sha256: str
     market: Market
+    valuer: Valuer
+    limited: Limited
     breakers: dict[str, Breaker]
-    trained: Trained | None  # None: no model, the analytic hedge serves
-    model: str  # SHA-256 of the weights
+
+    def trained(self, text: str) -> Trained | None:
+        """Ranges as `Started` and `ModelOffered` hold them; raises BadInput where they are of other features."""
+        return _trained(text, self.market.observer.names, self.market.actions) if text else None
 
 
 def opened(started: Started) -> Setup:
     """Raises BadInput where a text is no valid settings, the task cannot be served, or the ranges are of others."""
     config = validated(ServeConfig, _json(started.config), "config")
-    market = Market(validated(Task, _json(started.task), "task"))
-    return Setup(
+    market = Market(validated(Task, _json(started.task), "task"), config.assets, config.legs)
+    setup = Setup(
         config=config,
         config_sha256=codec.digest(started.config),
+        limits_sha256=codec.digest(codec.canonical(config.limits.model_dump(mode="json"))),
         market=market,
+        valuer=Valuer(market, config.stress),
+        limited=Limited(market, config.limits),
         breakers=build_breakers(config.breakers, "config"),
-        trained=_trained(started.trained, market),
-        model=started.model,
     )
+    setup.trained(started.trained)
+    return setup
+
+
+def listings(config: ServeConfig) -> dict[str, Listing]:
+    """Of the option legs that the settings give terms to."""
+    return {
+        leg.symbol: Listing(leg.strike, _time(leg.symbol, leg.expiry))
+        for leg in config.legs
+        if leg.strike is not None and leg.expiry is not None
+    }
 
 
 def trained_text(low: tuple[float, ...], high: tuple[float, ...]) -> str:
@@ -47,14 +66,19 @@ def trained_text(low: tuple[float, ...], high: tuple[float, ...]) -> str:
     return codec.canonical({"low": low, "high": high}).decode()
 
 
-def _trained(text: str, market: Market) -> Trained | None:
-    if not text:
-        return None
+@cache
+def _trained(text: str, names: tuple[str, ...], actions: int) -> Trained:
     ranges = _json(text)
-    names = market.observer.names
     if not len(ranges["low"]) == len(ranges["high"]) == len(names):
         raise BadInput(f"the model was trained on {len(ranges['low'])} features, not {len(names)}; export it again")
-    return Trained(names, tuple(ranges["low"]), tuple(ranges["high"]), ACTIONS)
+    return Trained(names, tuple(ranges["low"]), tuple(ranges["high"]), actions)
+
+
+def _time(symbol: str, text: str) -> int:
+    try:
+        return parse(text)
+    except ValueError:
+        raise BadInput(f"legs: expiry {text!r} of {symbol} is no time; write it as 2026-12-25T08:00:00Z") from None
 
 
 def _json(text: str) -> dict[str, Any]:

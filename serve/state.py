@@ -3,46 +3,161 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Final, Literal
 
 from envs.volatility.memory import Memory
 from serve.breaker import Asked, Recollection
-from serve.events import OptionTraded, QuoteEvent
+from serve.config import Target
+from serve.events import QuoteEvent, SourcePrice, SurfaceQuote
+from serve.holdings import Book
 from serve.ledger import Ledger
-from serve.market import Sight
+from serve.market import Listing, Seen
 from serve.orders import Order
 from serve.states import Monitor, RiskState
+from serve.valuation import Valuation
+
+ReportName = Literal["orders", "positions", "balance"]
+ORDERS: Final = "orders"
+POSITIONS: Final = "positions"
+BALANCE: Final = "balance"
+REPORTS: tuple[ReportName, ...] = (ORDERS, POSITIONS, BALANCE)
 
 
 @dataclass(frozen=True)
 class Question:
-    """A request to the policy that is open."""
+    """A request to a policy that is open."""
 
     asked: Asked
-    sight: Sight
+    seen: Seen
     binding: bool  # the hedge waits for the answer; else it is only watched
+    assets: frozenset[str]  # whose hedges are decided with it
+
+
+@dataclass(frozen=True)
+class Past:
+    """One asset's filter and what it says; `spot`: at the last bar's close, None after a gap."""
+
+    memory: Memory
+    spot: float | None
+    ended: int
+    volatility: float
+    intensity: float
+
+
+@dataclass(frozen=True)
+class Models:
+    """By SHA-256 of the weights; empty where there is none."""
+
+    active: str = ""
+    last_good: str = ""
+    trained: Mapping[str, str] = field(default_factory=dict)  # what each was trained on, as its card says
+
+
+@dataclass(frozen=True)
+class Record:
+    """Of late: times, and what breakers count."""
+
+    sent: tuple[int, ...] = ()
+    rejections: tuple[int, ...] = ()
+    slippages: tuple[tuple[int, float], ...] = ()
+    executions: tuple[int, ...] = ()
+    disagreement: float | None = None
+    deleveraged: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class VenueSide:
+    """What the venue last said, and how it agrees with us."""
+
+    awaited: frozenset[str] = frozenset(REPORTS)  # reports without which the session does not begin
+    asked_at: int | None = None
+    heard: Mapping[str, int] = field(default_factory=dict)  # when each report last came
+    resting: tuple[str, ...] = ()
+    positions: Mapping[str, Decimal] = field(default_factory=dict)
+    as_of: int = 0  # of the positions
+    cash_start: Decimal | None = None  # its cash less ours when it first told
+    margin_use: float | None = None
+    mismatches: Mapping[str, str] = field(default_factory=dict)  # by report
+    changed_at: Mapping[str, int] = field(default_factory=dict)  # last fill of each leg
+    skew_ms: int | None = None
+    round_trip_ms: int | None = None
+    commit_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """A person's order to flatten, until it is confirmed."""
+
+    mode: Literal["neutralise", "close"]
+    who: str
+    stage: Literal["cancelling", "reducing", "confirming"] = "cancelling"
+    since: int = 0  # of the stage; only reports after it count
+
+
+@dataclass(frozen=True)
+class ShadowQuestion:
+    request: str
+    seen: Seen
+    assets: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """The challenger's hedge of our book, and how it does against ours; gains are a decision's, quote currency."""
+
+    model: str
+    ledger: Ledger
+    question: ShadowQuestion | None = None
+    began: Mapping[str, QuoteEvent] = field(default_factory=dict)  # by asset: the quotes that the bar began with
+    paid_at: int = 0  # up to when funding is paid
+    ahead: float = 0.0  # of us, at the last pair
+    pairs: int = 0
+    mean: float = 0.0  # gain
+    squares: float = 0.0  # sum of squared deviations from it
+    faults: int = 0
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The ledger when the book was last empty: margin accounts begin anew with every book."""
+
+    worth: Mapping[str, Decimal] = field(default_factory=dict)  # of each leg's account, by symbol
+    book: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True)
 class State:
-    memory: Memory
+    pasts: Mapping[str, Past]  # by asset, as everything below that says no more
+    targets: Mapping[str, Target]
+    listings: Mapping[str, Listing]  # by symbol
     time: int = 0
-    quote: QuoteEvent | None = None
-    trusted: QuoteEvent | None = None  # the last quote that no market breaker doubted
-    bar_spot: float | None = None  # at the last bar's close; None after a gap
-    bar_time: int = 0
-    option: OptionTraded | None = None
+    quotes: Mapping[str, QuoteEvent] = field(default_factory=dict)
+    trusted: Mapping[str, QuoteEvent] = field(default_factory=dict)  # the last that no market breaker doubted
+    surfaces: Mapping[str, SurfaceQuote] = field(default_factory=dict)
+    sources: Mapping[str, Mapping[str, SourcePrice]] = field(default_factory=dict)  # by asset and source
+    fresh: Mapping[str, int] = field(default_factory=dict)  # when each input was last fresh
+    dropped: Mapping[str, int] = field(default_factory=dict)  # messages not acted on, by kind
+    book: Book = field(default_factory=Book)
+    opening: Opening = field(default_factory=Opening)
+    valuations: Mapping[str, Valuation] = field(default_factory=dict)
+    distance: float | None = None  # to liquidation
     ledger: Ledger = field(default_factory=Ledger)
-    account_start: Decimal = Decimal(0)  # worth of the hedge when the option was traded
     orders: Mapping[str, Order] = field(default_factory=dict)
     orders_made: int = 0
-    sent: tuple[int, ...] = ()  # times of the orders that count against the rate
+    record: Record = field(default_factory=Record)
+    venue: VenueSide = field(default_factory=VenueSide)
     monitors: Mapping[str, Monitor] = field(default_factory=dict)
     recollections: Mapping[str, Recollection] = field(default_factory=dict)
-    due: bool = False  # a decision is owed
+    overrides: Mapping[str, int] = field(default_factory=dict)  # until when, by limit
+    due: frozenset[str] = frozenset()  # assets to which a decision is owed
+    again: Mapping[str, int] = field(default_factory=dict)  # when the next slice of an asset's hedge is due
     question: Question | None = None
     questions_made: int = 0
+    models: Models = field(default_factory=Models)
+    shadow: Shadow | None = None
+    flatten: Flatten | None = None
 
     @property
     def risk(self) -> RiskState:
@@ -50,13 +165,12 @@ class State:
         return max((monitor.level for monitor in self.monitors.values()), default=RiskState.ACTIVE)
 
     @property
-    def account(self) -> Decimal:
-        """Cash of the hedge's margin account beyond its collateral, which is posted anew for every option."""
-        return self.ledger.hedge_cash - self.account_start
-
-    @property
     def in_flight(self) -> tuple[Order, ...]:
         return tuple(order for order in self.orders.values() if order.in_flight)
+
+    @property
+    def reserved(self) -> tuple[Order, ...]:
+        return tuple(order for order in self.orders.values() if order.reserved)
 
     def strictest(self) -> str:
         """The name and reason of the monitor that sets the risk state; empty when none does."""
@@ -65,6 +179,13 @@ class State:
         name = max(self.monitors, key=lambda each: self.monitors[each].level)
         return f"{name}: {self.monitors[name].reason}"
 
-    def flying(self, sign: int) -> Decimal:
-        """Units in flight with this sign."""
-        return sum((order.left for order in self.in_flight if order.left * sign > 0), Decimal(0))
+    def owing(self, *assets: str) -> State:
+        """With a decision owed to these assets too."""
+        return replace(self, due=self.due | set(assets))
+
+    def mark(self, symbol: str) -> Decimal:
+        """Of a unit of a leg, at the last quote; 0 before the first."""
+        for each in self.valuations.values():
+            if symbol in each.legs:
+                return Decimal(repr(each.legs[symbol].value))
+        return Decimal(0)

@@ -79,7 +79,7 @@ def judged(monitor: Monitor, finding: Finding, takes: RiskState, rules: Discipli
 
 def tripped(monitor: Monitor, reason: str, takes: RiskState, latch_trips: int, now: int) -> Monitor:
     """The monitor raised to `takes` without waiting for confirmations; HALTED always latches."""
-    trips = (*(at for at in monitor.trips if now - at < HOUR), now)
+    trips = (*(at for at in monitor.trips if now - at < HOUR), now)[-latch_trips:]
     latched = monitor.latched or takes is RiskState.HALTED or len(trips) >= latch_trips
     level = max(takes, monitor.level)
     return replace(monitor, level=level, clear_since=None, trips=trips, latched=latched, reason=reason)

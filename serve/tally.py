@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 from serve.clock import show
-from serve.commands import Decision, Denied, Output, SubmitOrder, Transition
-from serve.events import BarClosed, Event, Filled, OptionSettled, OptionTraded, QuoteEvent, Rejected
+from serve.commands import Decision, Denied, Dropped, Output, ShadowDecision, SubmitOrder, Transition
+from serve.events import BarClosed, BookSettled, BookTraded, Event, Filled, QuoteEvent, Rejected
+from serve.exposure import profit
 from serve.state import State
 
 CORE_MONITORS = ("warm_up", "model")  # not breakers: where every session stands at its start
+SHOWN = 12  # lines about the book
 
 
 @dataclass
@@ -25,23 +26,24 @@ class Tally:
         names = {QuoteEvent: "quotes", BarClosed: "bars", Filled: "fills", Rejected: "rejected"}
         self.counts[names.get(type(event), "other")] += 1
         self._booked(event)
+        kinds = {SubmitOrder: "orders", Denied: "denied or clipped", Dropped: "dropped", ShadowDecision: "in shadow"}
         for output in outputs:
             if isinstance(output, Decision):
                 self.counts[f"decisions by {output.source}"] += 1
-            elif isinstance(output, SubmitOrder):
-                self.counts["orders"] += 1
-            elif isinstance(output, Denied):
-                self.counts["denied or clipped"] += 1
             elif isinstance(output, Transition) and output.breaker not in CORE_MONITORS:
                 self.transitions.append(output)
+            elif type(output) in kinds:
+                self.counts[kinds[type(output)]] += 1
 
-    def words(self, state: State, profit: float | None) -> list[str]:
+    def words(self, state: State) -> list[str]:
         """What a person wants to know at the end, a line each."""
-        lines = [f"Until {show(state.time)} UTC: {self._counted()}.", *self.book, *self._money(state)]
-        if profit is not None:
-            lines.append(f"Profit with the option at its mark: {profit:,.2f}.")
-        trips = self._trips()
-        lines += trips or ["No breaker tripped."]
+        lines = [f"Until {show(state.time)} UTC: {self._counted()}.", *self.book[:SHOWN]]
+        if (more := len(self.book) - SHOWN) > 0:
+            lines.append(f"… and {more} more changes of the book.")
+        lines += self._money(state)
+        if (gained := profit(state)) is not None:
+            lines.append(f"Profit with the book at its mark: {gained:,.2f}.")
+        lines += self._trips() or ["No breaker tripped."]
         reason = state.strictest()
         return [*lines, f"State: {state.risk.name}" + (f" ({reason})." if reason else ".")]
 
@@ -49,23 +51,30 @@ class Tally:
         return ", ".join(f"{count:,} {name}" for name, count in sorted(self.counts.items()) if name != "other")
 
     def _booked(self, event: Event) -> None:
-        if isinstance(event, OptionTraded):
+        if isinstance(event, BookTraded):
+            held = event.holding
+            terms = f" {held.right} at strike {held.strike:,.2f}" if held.strike is not None else ""
+            until = f" to {show(held.expiry)}" if held.expiry is not None else ""
             self.book.append(
-                f"{show(event.time)}: {event.option} traded, {event.units} units at strike {event.strike:,.2f} "
-                f"to {show(event.expiry)}, premium {event.premium:,.2f}."
+                f"{show(event.time)}: {held.id} traded, {held.units} {held.asset} {held.kind}{terms}{until}, "
+                f"premium {event.premium:,.2f}."
             )
-        elif isinstance(event, OptionSettled):
+        elif isinstance(event, BookSettled):
             self.book.append(
-                f"{show(event.time)}: {event.option} settled at {event.price:,.2f}, cash {event.cash:,.2f}."
+                f"{show(event.time)}: {event.holding} settled at {event.price:,.2f}, cash {event.cash:,.2f}."
             )
 
     def _money(self, state: State) -> list[str]:
         ledger = state.ledger
-        mark = Decimal(repr(state.quote.mark)) if state.quote is not None else Decimal(0)
-        return [
-            f"Cash and hedge {ledger.worth(mark):,.2f}: options {ledger.options:,.2f}, fees {-ledger.fees:,.2f}, "
-            f"funding {ledger.funding:,.2f}, position {ledger.position} at {mark:,.2f}, traded {ledger.traded:,.0f}."
-        ]
+        lines = [f"Cash {ledger.cash:,.2f}, of which the book's premiums and settlements {ledger.book:,.2f}."]
+        for symbol, account in sorted(ledger.accounts.items()):
+            mark = state.mark(symbol)
+            lines.append(
+                f"{symbol}: worth {account.worth(mark):,.2f}, fees {-account.fees:,.2f}, "
+                f"funding {account.funding:,.2f}, position {account.position} at {mark:,.2f}, "
+                f"traded {account.traded:,.0f}."
+            )
+        return lines
 
     def _trips(self) -> list[str]:
         """One line for each rise of a breaker, with what followed until it was ACTIVE again."""

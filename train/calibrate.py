@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json as encoding
 import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import typer
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
-from envs.calibration import Calibration, Liquidity, Range, Source, Surface
-from envs.history import DATA, Bars, load_bars, load_funding
+from envs.calibration import Calibration, Liquidity, Range, Regimes, Source, Surface
+from envs.history import DATA, Bars
 from envs.types import HOURS_PER_YEAR, BadInput
 from envs.volatility.garch import RegimeTensors
 from envs.volatility.regimes import joint_variance, spectral_radius, stationary
-from train import calibration_report, cascades, levels, msgarch, premium, ranges
+from train import cascades, levels, msgarch, premium, ranges
 from train.cascades import Hazard
 from train.msgarch import Fit, Sample
 from train.single import SingleRegime, fit_single
@@ -94,12 +91,18 @@ class Fitted(NamedTuple):
 
 
 def calibrate(
-    bars: Bars, funding: pd.Series[float] | None, first: str, last: str, progress: Progress | None = None
+    bars: Bars,
+    funding: pd.Series[float] | None,
+    first: str,
+    last: str,
+    progress: Progress | None = None,
+    like: Calibration | None = None,
 ) -> tuple[Calibration, Diagnostics]:
     """The market of `bars` and of `funding` (per year, by day) from `first` to `last`; nothing after `last` is seen.
 
     Without `funding` the premium is that of the shipped BTC market; without highs and lows, so are the ranges.
-    `progress` is told each stage. Raises BadInput where the window is too short or too quiet to fit.
+    With `like`, regimes change as they do there, so that two assets can share them. `progress` is told each stage.
+    Raises BadInput where the window is too short or too quiet to fit.
     """
     began, tell = time.perf_counter(), progress or (lambda stage: None)
     window = bars.window(first, last)
@@ -113,7 +116,7 @@ def calibrate(
     tell("single regime")
     single, seen = fit_single(returns[usable], dt)
     tell("regimes and cascades")
-    fitted = _fit(returns, usable, seen, dt)
+    fitted = _fit(returns, usable, seen, dt, None if like is None else like.regimes)
     draft = Calibration(
         source=_source(window, count),
         reference_volatility=math.sqrt(float(fitted.sample.news[usable].mean())),
@@ -129,47 +132,17 @@ def calibrate(
     return made, _diagnostics(made, fitted, single, seen, daily, time.perf_counter() - began)
 
 
-def command(
-    out: Annotated[Path, typer.Option(help="Where to write the calibration, .toml.")],
-    data: Annotated[str, typer.Option(help='"btc", "eth", or a .csv, .csv.gz or .parquet file of bars.')] = "btc",
-    funding: Annotated[str, typer.Option(help='"btc", "none", or a file with columns time and funding_mean.')] = "btc",
-    first: Annotated[str, typer.Option(help="First bar, UTC.")] = "2017-07-01",
-    last: Annotated[str, typer.Option(help="Last bar, UTC; nothing after it is seen.")] = "2022-03-01",
-    report: Annotated[Path | None, typer.Option(help="HTML page, real beside simulated; default: beside OUT.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the diagnostics as JSON.")] = False,
-) -> None:
-    """Fit a market to real prices, write its numbers, and a page that shows whether to trust them.
-
-    Example: rehedge calibrate --data btc --last 2022-03-01 --out runs/btc.toml
-    """
-    console = Console(stderr=True)
-    rates = None if funding == "none" else load_funding(funding)
-    with console.status("reading") as status:
-        bars = load_bars(data)
-        calibration, diagnostics = calibrate(bars, rates, first, last, status.update)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        calibration.save(out)
-        page = out.with_suffix(".html") if report is None else report
-        page.parent.mkdir(parents=True, exist_ok=True)
-        calibration_report.write(page, calibration, bars.window(first, last), rates, status.update)
-    if json:
-        print(encoding.dumps(asdict(diagnostics)))
-    else:
-        Console().print(table(diagnostics, out))
-        console.print(f"open {page} to see how far the simulated market resembles the real one")
-
-
-def _fit(returns: Array, usable: Mask, seen: Array, dt: float) -> Fitted:
+def _fit(returns: Array, usable: Mask, seen: Array, dt: float, like: Regimes | None) -> Fitted:
     """Cascades by arch's variances `seen` (usable bars,), a first fit without them; both again by that fit's filter."""
     variance = np.full(len(returns), np.nan)
     variance[usable] = seen
     rough_extreme = cascades.find(cascades.in_sigmas(returns, usable, variance, dt))
     rough = Sample.of(returns, usable, rough_extreme, dt, cascades.CASCADE_MOVE, variance)
-    near = msgarch.fit(rough, msgarch.ROUGH_STEPS)
+    near = msgarch.fit(rough, msgarch.ROUGH_STEPS, like)
     variance = msgarch.predicted_variance(rough, near.regimes)
     extreme = cascades.find(cascades.in_sigmas(returns, usable, variance, dt))
     sample = Sample.of(returns, usable, extreme, dt, cascades.CASCADE_MOVE, variance)
-    fit = msgarch.refine(sample, near)
+    fit = msgarch.refine(sample, near, like)
     variance = msgarch.predicted_variance(sample, fit.regimes)
     moves = cascades.in_sigmas(returns, usable, variance, dt)
     extreme = cascades.find(moves)

@@ -90,7 +90,7 @@ def _funding(likeness: Likeness) -> Picture:
     assert likeness.daily is not None, "drawn only with funding"
     axis.plot(100 * share, 100 * np.quantile(likeness.daily, share), label="real", **SOLID)
     days = [daily_mean(path, likeness.real.bar_hours) for path in likeness.run.funding]
-    _band(axis, 100 * share, [100 * np.quantile(path, share) for path in days])
+    band(axis, 100 * share, [100 * np.quantile(path, share) for path in days])
     axis.set(xlabel="share of days below, %", ylabel="funding, % a year")
     axis.legend()
     alt = "Quantiles of daily mean funding, real and simulated."
@@ -99,11 +99,11 @@ def _funding(likeness: Likeness) -> Picture:
 
 def _beside(axis: Axes, places: Array, likeness: Likeness, curve: Callable[[Record], Array]) -> None:
     axis.plot(places, curve(likeness.real), label="real", **SOLID)
-    _band(axis, places, [curve(record) for record in likeness.run.records])
+    band(axis, places, [curve(record) for record in likeness.run.records])
     axis.legend()
 
 
-def _band(axis: Axes, places: Array, curves: Sequence[Array]) -> None:
+def band(axis: Axes, places: Array, curves: Sequence[Array]) -> None:
     stacked = np.stack(curves)
     known = np.isfinite(stacked).any(axis=0)
     low, middle, high = np.nanquantile(stacked[:, known], BAND, axis=0)

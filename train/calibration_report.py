@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from envs.calibration import Calibration
-from envs.history import Bars
 from envs.surface import SPREADS
-from train import calibration_pictures, implied, likeness
+from train import calibration_pictures, contest, implied
+from train.contest import Entry
 from train.drawing import Picture
 from train.fidelity import Target
 from train.likeness import Likeness
 from train.page import document, row, table
-
-Progress = Callable[[str], None]
 
 WHY = {  # what a statistic outside its interval comes from, where that is known
     "diurnal ratio of |r|": "the simulated market has no hour of the day",
@@ -31,9 +26,14 @@ WHY = {  # what a statistic outside its interval comes from, where that is known
     "spell of high volatility, hours": "there are two eras only, which change with constant chances",
     "worst peak-to-trough, a week": "a bootstrap cannot go beyond the deepest week on record",
     "best bar": "a bootstrap cannot go beyond the best bar on record",
+    "correlation": "the volatilities of the two assets part so often that no copula makes up for it",
+    "correlation in the first's worst 1 %": "each asset has a variance and a chance of cascades of its own, so that in "
+    "a fall their volatilities part more than the real ones",
+    "beta of the second": "it is the correlation times the ratio of two volatilities, each that of the window which "
+    "its asset was calibrated on",
 }
 READING = {
-    "real": "the statistic of the window that the market was fitted on.",
+    "real": "the statistic of the window that was fitted.",
     "95 % interval": "of the real statistic, by the stationary bootstrap in blocks of a month on average.",
     "simulated": "median over simulated paths as long as the window, and the range of 80 % of them.",
     "must": "statistics that a market must have right before a policy is trained on it.",
@@ -41,28 +41,20 @@ READING = {
 }
 
 
-def write(
-    path: Path, calibration: Calibration, bars: Bars, funding: pd.Series[float] | None, progress: Progress | None = None
-) -> Likeness:
-    """The page at `path` on `calibration` and the `bars` that it was fitted on; returns what it shows."""
-    found = likeness.judged(calibration, bars, funding, progress)
-    path.write_text(page(found), encoding="utf-8")
-    return found
-
-
-def page(found: Likeness) -> str:
+def page(found: Likeness, entries: Sequence[Entry] = ()) -> str:
+    """HTML of a calibrated market and, where there are `entries`, of the contest of volatility models."""
     source = found.calibration.source
     title = f"Calibration: {source.asset}, {source.first[:10]} to {source.last[:10]}"
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="headline">{escape(headline(found.targets))}</p>',
         "<h2>How to read it</h2>",
-        "<ul>" + "".join(f"<li><b>{escape(k)}</b>: {escape(v)}</li>" for k, v in READING.items()) + "</ul>",
+        reading(*READING),
         "<h2>Targets</h2>",
-        _targets(found.targets),
-        _outside(found.targets),
+        beside(found.targets),
+        reasons(found.targets),
         "<h2>Pictures</h2>",
-        f'<div class="pictures">{"".join(_figure(each) for each in calibration_pictures.of(found))}</div>',
+        f'<div class="pictures">{"".join(figure(each) for each in calibration_pictures.of(found))}</div>',
         "<h2>Implied volatility</h2>",
         "<p>No history of implied volatility ships. Beside the simulated stand measurements on other series.</p>",
         table("", ("", "simulated", "measured"), [row(*each) for each in _implied(found)]),
@@ -72,6 +64,7 @@ def page(found: Likeness) -> str:
             ("|delta|", "share of price"),
             [row(f"{d:g}", [f"{h:.2%}"]) for d, h in SPREADS],
         ),
+        *(_contest(entries) if entries else ()),
     ]
     return document(f"Rehedge: {title}", "\n".join(body))
 
@@ -88,38 +81,48 @@ def headline(targets: Iterable[Target]) -> str:
     )
 
 
-def _targets(targets: Iterable[Target]) -> str:
+def reading(*names: str) -> str:
+    """A list of what the columns and words of `names`, of READING, mean."""
+    return "<ul>" + "".join(f"<li><b>{escape(name)}</b>: {escape(READING[name])}</li>" for name in names) + "</ul>"
+
+
+def beside(targets: Iterable[Target]) -> str:
     heads = ("", "real", "95 % interval", "simulated", "80 % of paths", "inside", "")
     return table("", heads, [_target(each) for each in targets])
 
 
 def _target(target: Target) -> str:
     cells = (
-        _number(target.real),
-        f"{_number(target.low)} to {_number(target.high)}",
-        _number(target.simulated),
-        f"{_number(target.least)} to {_number(target.most)}",
+        number(target.real),
+        f"{number(target.low)} to {number(target.high)}",
+        number(target.simulated),
+        f"{number(target.least)} to {number(target.most)}",
         "inside" if target.inside else "OUTSIDE",
         "must" if target.core else "",
     )
     return row(target.name, cells, "learned" if target.core else "")
 
 
-def _outside(targets: Iterable[Target]) -> str:
-    reasons = [f"{t.name}: {WHY.get(t.name, 'no known reason; judge by its size')}" for t in targets if not t.inside]
-    return "".join(f'<p class="note">{escape(each)}.</p>' for each in reasons)
+def reasons(targets: Iterable[Target]) -> str:
+    told = [f"{t.name}: {WHY.get(t.name, 'no known reason; judge by its size')}" for t in targets if not t.inside]
+    return "".join(f'<p class="note">{escape(each)}.</p>' for each in told)
+
+
+def _contest(entries: Sequence[Entry]) -> tuple[str, ...]:
+    rows = [row(entry.name, contest.cells(entry)) for entry in entries]
+    return "<h2>Volatility models</h2>", f"<p>{escape(contest.READING)}</p>", table("", ("", *contest.HEADS), rows)
 
 
 def _implied(found: Likeness) -> Iterable[tuple[str, tuple[str, str]]]:
-    return [(name, (_number(value), measured)) for name, value, measured in implied.measured(found)]
+    return [(name, (number(value), measured)) for name, value, measured in implied.measured(found)]
 
 
-def _figure(picture: Picture) -> str:
+def figure(picture: Picture) -> str:
     image = f'<img src="{picture.uri}" alt="{escape(picture.alt)}">'
     return f"<figure>{image}<figcaption>{escape(picture.caption)}</figcaption></figure>"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     size = abs(value)
     digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
     return "—" if np.isnan(value) else f"{value:.{digits}f}".replace("-", "−")

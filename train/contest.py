@@ -22,12 +22,20 @@ from train.msgarch import Sample
 from train.single import MODELS, ArchFit, fit_arch
 
 Array = NDArray[np.float64]
+Progress = Callable[[str], None]
 
 TRUNCATION = 10.0  # standard deviations
 HORIZONS = (24, 168)  # bars
 HALF_LIFE = 24.0  # bars, of realised variance
+JUDGED = 0.3  # of the bars
 WARM_UP = 1500  # bars before the judged ones that a filter sees first
 MIN_BARS = 2000  # fitted
+HEADS = ("parameters", "log-likelihood", "BIC", "log-density a bar", *(f"QLIKE {bars} bars" for bars in HORIZONS))
+READING = (
+    f"Each model is fitted to the first {100 * (1 - JUDGED):.0f} % of the bars: parameters, log-likelihood and BIC "
+    "(lower is better) are of those. The others judge it: mean log-density of a bar seen from the one before (higher "
+    "is better), and QLIKE of the variance forecast over the coming bars (0 is perfect)."
+)
 NORMAL = 1e6  # degrees of freedom at which a Student-t is normal to six digits
 
 
@@ -43,32 +51,41 @@ class Entry:
     loss: tuple[float, ...]  # QLIKE of the term variance at each of HORIZONS over the judged bars; 0 is perfect
 
 
-def contest(bars: Bars, judged: float = 0.3) -> tuple[Entry, ...]:
-    """All models fitted to the first bars and judged on the last share `judged` of them, best BIC first.
+def contest(bars: Bars, progress: Progress | None = None) -> tuple[Entry, ...]:
+    """All models fitted to the first bars and judged on the last share JUDGED of them, best BIC first.
 
     Raises BadInput where too few bars remain to fit or to judge.
     """
     returns, usable = bars.log_returns()
     dt, frame = bars.bar_hours / HOURS_PER_YEAR, bars.frame.loc[usable]
-    split = round(len(frame) * (1 - judged))
+    split = round(len(frame) * (1 - JUDGED))
     if split < MIN_BARS or len(frame) - split < max(HORIZONS):
         raise BadInput(f"{bars.name}: {len(frame)} usable bars, {split} of them to fit; bring a longer window")
     kept = slice(split - WARM_UP, None)
     prices = torch.from_numpy(frame[["open", "high", "low", "close"]].to_numpy(np.float64, copy=True)[kept])
     unseen = torch.from_numpy(returns[usable][kept])
-    entries = [_judged(contender, prices, unseen, dt) for contender in _contenders(returns[usable][:split], dt)]
+    tell = progress or (lambda stage: None)
+    tell("fitting volatility models")
+    entries = []
+    for contender in _contenders(returns[usable][:split], dt):
+        tell(f"judging {contender.name}")
+        entries.append(_judged(contender, prices, unseen, dt))
     return tuple(sorted(entries, key=lambda entry: math.inf if entry.bic is None else entry.bic))
 
 
 def table(entries: tuple[Entry, ...]) -> Table:
     """A row for each model."""
-    made = Table("model", "parameters", "log-likelihood", "BIC", "log-density a bar", *(f"QLIKE {m}" for m in HORIZONS))
+    made = Table("model", *HEADS, caption=READING)
     for entry in entries:
-        values = (entry.parameters, entry.log_likelihood, entry.bic, entry.score, *entry.loss)
-        forms = ("d", ",.0f", ",.0f", ".4f", *(".4f" for _ in HORIZONS))
-        shown = ("" if value is None else format(value, form) for value, form in zip(values, forms, strict=True))
-        made.add_row(entry.name, *shown)
+        made.add_row(entry.name, *cells(entry))
     return made
+
+
+def cells(entry: Entry) -> tuple[str, ...]:
+    """A cell for each of HEADS, empty where the model has no such figure."""
+    values = (entry.parameters, entry.log_likelihood, entry.bic, entry.score, *entry.loss)
+    forms = ("d", ",.0f", ",.0f", ".4f", *(".4f" for _ in HORIZONS))
+    return tuple("" if value is None else format(value, form) for value, form in zip(values, forms, strict=True))
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from agents import register
 from agents.base import Agent
 from agents.card import Card, Model
-from agents.delta import Delta
-from agents.delta_gamma import DeltaGamma
+from agents.classical.delta import Delta
 from agents.learned import Learned, Untrained
-from agents.no_hedge import NoHedge
 from envs.objective import Objective, expected_shortfall
 from envs.objectives.mean_shortfall import MeanShortfall
 from envs.seeding import generators
-from train import cohort, history, statistics, tune
+from train import cohort, history, statistics
 from train.cohort import Outcome
 from train.statistics import Interval, Resampled
 
@@ -67,11 +66,10 @@ class Judgement:
 
 def roster(model: Model) -> list[Agent]:
     """Every agent that a model is judged against, the tuned hedges among them; PPO last."""
-    tuned = model.card.opponents.tuned
-    options = not all(hedge.instrument.linear for hedge in model.card.task.contract.hedges)
-    greeks: list[Agent] = [DeltaGamma()] if options else []
-    classical = [tune.made(name, tuned) for name in tuned]
-    return [NoHedge(), Delta(), *greeks, *classical, Untrained(), Learned(model.network)]
+    tuned, contract = model.card.opponents.tuned, model.card.task.contract
+    fixed = [register.made(one.name, tuned) for one in register.suiting(contract) if one.start is None]
+    classical = [register.made(name, tuned) for name in tuned]
+    return [*fixed, *classical, Untrained(), Learned(model.network)]
 
 
 def on_simulated(model: Model, paths: int, seed: int, progress: Progress = lambda paths: None) -> Judgement:

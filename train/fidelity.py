@@ -238,15 +238,26 @@ def _mean(often: Array, values: Array) -> Array:
 def of_pairs() -> dict[str, Statistic[Array]]:
     """The statistics of two assets' log returns (n, 2): all bars, and the first's worst 1 %."""
 
-    def correlation(pair: Array, often: Array) -> Array:
-        (mean_x, var_x), (mean_y, var_y) = _moments(pair[:, 0], often), _moments(pair[:, 1], often)
-        return np.asarray((_mean(often, pair[:, 0] * pair[:, 1]) - mean_x * mean_y) / np.sqrt(var_x * var_y))
-
     def worst(pair: Array, often: Array) -> Array:
-        deep = pair[:, 0] <= np.nanquantile(pair[:, 0], TAIL)
-        return correlation(np.where(deep[:, None], pair, np.nan), often)
+        deep = pair[:, 0] <= np.quantile(pair[:, 0], TAIL)
+        return correlation(pair[deep], often[:, deep])
 
-    return {"correlation": correlation, "correlation in the first's worst 1 %": worst}
+    return {
+        "correlation": correlation,
+        "correlation in the first's worst 1 %": worst,
+        "beta of the second": lambda pair, often: _covariance(pair, often) / _moments(pair[:, 0], often)[1],
+    }
+
+
+def correlation(pair: Array, often: Array) -> Array:
+    """(B,) of `pair` (n, 2), each bar counted as `often` (B, n) says; NaN where one side does not vary."""
+    one, other = (_moments(side, often)[1] for side in pair.T)
+    return np.asarray(_covariance(pair, often) / np.sqrt(np.where((one > 0) & (other > 0), one * other, np.nan)))
+
+
+def _covariance(pair: Array, often: Array) -> Array:
+    means = [_mean(often, side) for side in pair.T]
+    return np.asarray(_mean(often, pair[:, 0] * pair[:, 1]) - means[0] * means[1])
 
 
 def of_funding() -> dict[str, Statistic[Array]]:

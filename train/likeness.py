@@ -55,7 +55,7 @@ def judged(
     tell = progress or (lambda stage: None)
     tell("filtering the real record")
     real = of_history(calibration, bars)
-    (run,) = simulated((calibration,), None, real, PATHS, tell)
+    run = simulated(calibration, real, PATHS, tell)
     tell("resampling the real record")
     hours = bars.bar_hours
     statistics, core = fidelity.of_returns(hours), fidelity.core_of(hours)
@@ -67,23 +67,6 @@ def judged(
         paths = [daily_mean(path, hours) for path in run.funding]
         targets += fidelity.compared(daily, paths, fidelity.of_funding(), set(), BLOCK_HOURS / 24, SEED)
     return Likeness(calibration, real, run, daily, targets)
-
-
-def judged_pair(
-    calibrations: tuple[Calibration, Calibration],
-    correlation: tuple[tuple[float, ...], ...],
-    bars: tuple[Bars, Bars],
-) -> list[Target]:
-    """How two assets move together, over the hours that both records have, beside PATHS simulations."""
-    returns = [pd.Series(one.log_returns()[0], index=one.frame.index) for one in bars]
-    pair = pd.concat(returns, axis=1, join="inner").to_numpy(np.float64)
-    like = of_history(calibrations[0], bars[0])
-    runs = simulated(calibrations, correlation, like, PATHS, lambda stage: None)
-    paths = [
-        np.stack([one.log_return, other.log_return], axis=1)
-        for one, other in zip(runs[0].records, runs[1].records, strict=True)
-    ]
-    return fidelity.compared(pair, paths, fidelity.of_pairs(), set(), BLOCK_HOURS / bars[0].bar_hours, SEED)
 
 
 @torch.inference_mode()
@@ -113,28 +96,21 @@ def of_history(calibration: Calibration, bars: Bars) -> Record:
 
 
 @torch.inference_mode()
-def simulated(
-    calibrations: tuple[Calibration, ...],
-    correlation: tuple[tuple[float, ...], ...] | None,
-    like: Record,
-    paths: int,
-    tell: Progress,
-) -> list[Run]:
-    """For each asset, `paths` records as long as `like`."""
+def simulated(calibration: Calibration, like: Record, paths: int, tell: Progress) -> Run:
+    """`paths` records of the calibrated market, as long as `like`."""
     (generator,) = generators(SEED, 1)
-    settings = GarchMarket.Settings(assets=calibrations, correlation=correlation)
+    settings = GarchMarket.Settings(assets=(calibration,))
     market = GarchMarket(settings, 1, generator, torch.float32, torch.device("cpu"))
-    state, memories = market.initial(paths)
-    quotes = market.quote(state, memories)
-    shown = [np.empty((len(like), 7, paths), np.float32) for _ in calibrations]
+    state, (memory,) = market.initial(paths)
+    (quote,) = market.quote(state, (memory,))
+    rows = np.empty((len(like), 7, paths), np.float32)
     for bar in range(len(like)):
         if bar % TOLD == 0:
             tell(f"simulating: {bar / len(like):.0%}")
-        before, known = quotes, memories
-        state, memories, quotes = market.step(state, memories)
-        for rows, filter, old, memory, new in zip(shown, market.filters, before, known, quotes, strict=True):
-            rows[bar] = _seen(filter, old, memory, new).numpy()
-    return [_run(rows, like) for rows in shown]
+        before, known = quote, memory
+        state, (memory,), (quote,) = market.step(state, (known,))
+        rows[bar] = _seen(market.filters[0], before, known, quote).numpy()
+    return _run(rows, like)
 
 
 def daily_mean(rate: Array, bar_hours: float) -> Array:
@@ -161,7 +137,7 @@ def _seen(filter: Filter, old: Quote, memory: Memory, new: Quote) -> torch.Tenso
 
 
 def _run(rows: NDArray[np.float32], like: Record) -> Run:
-    """Of one asset, from what `_seen` (n, 7, P) showed; the real record's hours."""
+    """From what `_seen` (n, 7, P) showed; the real record's hours."""
     by_path = np.ascontiguousarray(rows.transpose(2, 1, 0))
     records = []
     for path in by_path:

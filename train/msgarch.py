@@ -28,6 +28,7 @@ Mask = NDArray[np.bool_]
 
 MAX_RADIUS = 0.9995  # hourly: a half-life of variance of at most eight weeks
 SCREENING, ROUGH_STEPS, MAX_STEPS = 12, 25, 80
+CHAIN = slice(6, 10)  # of a row of STARTS: how the regimes change
 RESCALED = 16  # bars between rescalings of the products
 STARTS = (  # ω₁/ω₀, era's ω; α₀, α₁; β₀, β₁; stay₀, stay₁, stay in the low era, in the high; degrees of freedom
     (4.0, 3.0, 0.01, 0.06, 0.98, 0.93, 0.977, 0.97, 0.9993, 0.999, 4.0),
@@ -160,24 +161,24 @@ def predicted_variance(sample: Sample, regimes: Regimes) -> Array:
     return np.asarray((chance * variance.T).sum(axis=1))
 
 
-def fit(sample: Sample, steps: int = MAX_STEPS) -> Fit:
+def fit(sample: Sample, steps: int = MAX_STEPS, like: Regimes | None = None) -> Fit:
     """The model of greatest likelihood, without leverage, whose stationary variance is the sample's.
 
     ω's scale is set by that variance (targeting, with what cascades feed into the recursion counted), so ratios of ω
     alone are free; the spectral radius stays below MAX_RADIUS. From the best of STARTS after SCREENING steps, by
-    `steps` more.
+    `steps` more. With `like`, the regimes change as those do, named as there, and the rest is free.
     """
-    screened = [_climb(sample, _point(np.array(start)), SCREENING) for start in STARTS]
-    return _climb(sample, max(screened, key=lambda found: found.log_likelihood).point, steps)
+    screened = [_climb(sample, _point(np.array(start)), SCREENING, like) for start in STARTS]
+    return _climb(sample, max(screened, key=lambda found: found.log_likelihood).point, steps, like)
 
 
-def refine(sample: Sample, near: Fit) -> Fit:
+def refine(sample: Sample, near: Fit, like: Regimes | None = None) -> Fit:
     """`fit` from where `near` (without leverage) ended; leverage is kept only if that lowers the Bayesian criterion.
 
     With leverage, leverage_k is the same share of each regime's α_k + leverage_k/2.
     """
-    plain = _climb(sample, near.point, MAX_STEPS)
-    skewed = _climb(sample, np.append(plain.point, 0.1), MAX_STEPS)
+    plain = _climb(sample, near.point, MAX_STEPS, like)
+    skewed = _climb(sample, np.append(plain.point, 0.1), MAX_STEPS, like)
     gain = 2 * (skewed.log_likelihood - plain.log_likelihood)
     return skewed if gain > math.log(sample.counted.sum()) else plain
 
@@ -250,17 +251,33 @@ def _plain(tensors: RegimeTensors) -> Regimes:
     )
 
 
-def _climb(sample: Sample, start: Array, steps: int) -> Fit:
-    """The local maximum of the likelihood above `start`, by at most `steps` of L-BFGS-B."""
+def _climb(sample: Sample, start: Array, steps: int, like: Regimes | None) -> Fit:
+    """The local maximum of the likelihood above `start`, by at most `steps` of L-BFGS-B; the chain that of `like`."""
+    free, start = np.ones(len(start), bool), start.copy()
+    if like is not None:
+        free[CHAIN], start[CHAIN] = False, _chain(like)
 
-    def loss(point: Array) -> float:
-        regimes = _regimes(point, sample)
+    def at(values: Array) -> Array:
+        point = start.copy()
+        point[free] = values
+        return point
+
+    def loss(values: Array) -> float:
+        regimes = _regimes(at(values), sample)
         return 1e3 if regimes is None else -log_likelihood(sample, regimes) / len(sample.news)
 
-    end = minimize(loss, start, method="L-BFGS-B", options={"maxiter": steps, "ftol": 1e-9, "gtol": 1e-7})
-    regimes = _regimes(end.x, sample)
+    end = minimize(loss, start[free], method="L-BFGS-B", options={"maxiter": steps, "ftol": 1e-9, "gtol": 1e-7})
+    regimes = _regimes(at(end.x), sample)
     assert regimes is not None, "the optimiser ends no higher than its start, which is admissible"
-    return Fit(_ordered(regimes), -float(end.fun) * len(sample.news), len(start), end.x)
+    named = _ordered(regimes) if like is None else regimes
+    return Fit(named, -float(end.fun) * len(sample.news), int(free.sum()), at(end.x))
+
+
+def _chain(regimes: Regimes) -> Array:
+    """The coordinates CHAIN of a model of pairs."""
+    joint = np.array(regimes.transition).reshape(2, 2, 2, 2)  # [era, pace] from, [era, pace] to
+    pace, era = joint.sum(axis=2)[0], joint.sum(axis=3)[:, 0]
+    return np.asarray(logit(np.concatenate([pace.diagonal(), era.diagonal()])))
 
 
 def _ordered(regimes: Regimes) -> Regimes:

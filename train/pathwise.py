@@ -6,18 +6,25 @@ it is: whole lots, clipped actions and all else that has no gradient.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from agents.learned import inputs
 from agents.network import ActorNetwork
 from envs import decision
 from envs.hedging import HedgingWorld
 from envs.task import Task
+from envs.volatility.memory import Memory
+from train.duals import nearer, outlook
 
+NAME = "pathwise"  # in `Settings.warm_up_from`
 MAX_NORM = 1.0  # of the gradient
 DUAL_STEP = 0.1  # of the way to each batch's own dual
+
+Start = tuple[Any, tuple[Memory, ...]]
 
 
 def divisible(task: Task) -> Task:
@@ -27,34 +34,53 @@ def divisible(task: Task) -> Task:
 
 
 def warmed(
-    world: HedgingWorld,
+    worlds: Sequence[HedgingWorld],
     network: ActorNetwork,
     iterations: int,
     learning_rate: float,
     report: Callable[[int], None] = lambda iteration: None,
 ) -> ActorNetwork:
-    """`network` after Adam steps on the world's objective, each over fresh episodes on all of its paths."""
+    """`network` after Adam steps on the mean objective of `worlds`, each over fresh episodes on all of their paths.
+
+    In `controlled` worlds the gradient is without the martingale part of the rewards, which is most of its noise.
+    """
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    state, memories = world.market.initial(world.paths)
-    dual: Tensor | None = None
+    starts = [_judged(world, network) for world in worlds]
     for iteration in range(iterations):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * (1 - iteration / iterations)
-        world.begin(state, memories)
-        losses = _episode(world, network)
-        seen = world.objective.dual(losses.detach())
-        dual = seen if dual is None else torch.lerp(dual, seen, DUAL_STEP)
         optimizer.zero_grad()
-        world.objective.transform(losses, dual).mean().backward()  # type: ignore[no-untyped-call]
+        for place, (world, start) in enumerate(zip(worlds, starts, strict=True)):
+            world.begin(*start)
+            (-_episode(world, network) / len(worlds)).backward()  # type: ignore[no-untyped-call]
+            late = outlook(world.objective, world.episode.loss.detach().flatten())
+            world.outlook = nearer(world.outlook, late, DUAL_STEP)
+            starts[place] = _next(world, start)
         torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
         optimizer.step()
-        state, memories = world.state, world.episode.memories
         report(iteration + 1)
     return network
 
 
+@torch.no_grad()
+def _judged(world: HedgingWorld, network: ActorNetwork) -> Start:
+    """Episodes that give the world its first outlook; where the next ones begin."""
+    start = world.market.initial(world.paths)
+    world.begin(*start)
+    _episode(world, network)
+    world.outlook = outlook(world.objective, world.episode.loss.flatten())
+    return _next(world, start)
+
+
+def _next(world: HedgingWorld, start: Start) -> Start:
+    """Where the market has come to, or where it began if it begins anew with each episode."""
+    return start if world.market.renewed else (world.state, world.episode.memories)
+
+
 def _episode(world: HedgingWorld, network: ActorNetwork) -> Tensor:
-    """Final losses (P·G,) of one episode, differentiable in the network's weights."""
+    """(), the mean over books of an episode's rewards in units of loss, differentiable in the network's weights."""
+    earned = torch.zeros_like(world.episode.loss)
     for _ in range(world.contract.decisions):
-        world.advance(decision.read(network(world.observation.features), world.observation))
-    return world.episode.loss.flatten()
+        seen = world.observation
+        earned = earned + world.advance(decision.read(network(inputs(network, seen)), seen))[0]
+    return earned.mean() * world.scale

@@ -46,12 +46,22 @@ def on_markets(task: Task, calibrations: Sequence[Calibration]) -> Task:
     return task.model_copy(update={"market": market})
 
 
-def trained(out: Path, recipe: Recipe, seed: int, device: torch.device, progress: Progress) -> Model:
-    """Tune, learn, save in `out`; the tuned classical hedge becomes action 0 and the policy's unit."""
-    tuning_seed = int(generators(seed, 4)[3].initial_seed() % 2**31)
-    opponents = _tuned(recipe, tuning_seed, progress)
+def trained(
+    out: Path,
+    recipe: Recipe,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+    opponents: Opponents | None = None,
+) -> Model:
+    """Tune, learn, save in `out`; the tuned classical hedge becomes action 0 and the policy's unit.
+
+    `opponents` tuned for the same task before are taken as they are.
+    """
+    if opponents is None:
+        opponents = _tuned(recipe, int(generators(seed, 4)[3].initial_seed() % 2**31), progress)
     task = tune.adopted(recipe.task, opponents.tuned)
-    learnt = _learnt(task, recipe, seed, device, progress)
+    learnt = _learnt(task, recipe, opponents, seed, device, progress)
     cards.save(out, learnt.network, _card(task, recipe, opponents, learnt, seed))
     return cards.load(out)
 
@@ -66,7 +76,9 @@ def _tuned(recipe: Recipe, seed: int, progress: Progress) -> Opponents:
     return tune.opponents(recipe.task, seed, recipe.tuning_paths, report)
 
 
-def _learnt(task: Task, recipe: Recipe, seed: int, device: torch.device, progress: Progress) -> Learnt:
+def _learnt(
+    task: Task, recipe: Recipe, opponents: Opponents, seed: int, device: torch.device, progress: Progress
+) -> Learnt:
     bar = progress.add_task("learning", total=recipe.learning.steps, note="")
 
     def report(now: learn.Progress) -> None:
@@ -76,14 +88,14 @@ def _learnt(task: Task, recipe: Recipe, seed: int, device: torch.device, progres
         if now.improvement is not None:
             progress.update(bar, note=f"validated: {1e4 * now.improvement:+.2f} bp against action 0")
 
-    return learn.learn(task, recipe.learning, seed, device, report)
+    return learn.learn(task, recipe.learning, seed, device, report, opponents.tuned)
 
 
 def _card(task: Task, recipe: Recipe, opponents: Opponents, learnt: Learnt, seed: int) -> dict[str, object]:
     observer = task.observer()
     return {
         "name": task.id if recipe.name is None else recipe.name,
-        "features": observer.names,
+        "features": tuple(learnt.trained_range),
         "features_sha256": observer.sha256,
         "trained_range": learnt.trained_range,
         "hidden": recipe.learning.hidden,

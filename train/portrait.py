@@ -224,14 +224,16 @@ def _observed(model: Model, memory: Memory, bars: int, moneyness: Tensor, hedge:
     strike = torch.exp(-moneyness * quote.implied_volatility * (bars * contract.bar) ** 0.5)
     base = contract.notional * one
     units = claim.units * base[:, None]
-    held = Portfolio((base,), (units,), (OptionTerms(left, strike[:, None]),), (torch.zeros_like(one),))
+    held = Portfolio(left[:, 0], (base,), (units,), (OptionTerms(left, strike[:, None]),), (torch.zeros_like(one),))
     traded = scene.traded(contract, (Terms(left),), views)
     bought = base[:, None, None] * hedge
     book = books.opened(torch.zeros_like(one), 1, 1)
     book = replace(book, units=bought, cash=-bought * traded.mark[:, None])
     cushion = Custodian(contract).cushion(book, held, traded, views)
     worth = torch.zeros(GRID, 1) if contract.numeraire == "coin" else None
-    return observer.observe(scene.Scene(contract, views, held, traded, bought), cushion, worth)
+    return observer.observe(
+        scene.Scene(contract, views, held, traded, bought), cushion, worth, loss=torch.zeros(GRID, 1)
+    )
 
 
 def _in_units(model: Model, memory: Memory, bars: int) -> tuple[Array, Array, Array]:

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from agents.card import Card, Model
-from agents.delta import Delta
+from agents.classical.delta import Delta
 from agents.learned import Learned, Untrained
 from envs.contract import Hedge
 from train import history, pictures, portrait

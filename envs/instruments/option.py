@@ -14,7 +14,8 @@ from envs.instrument import Instrument, Opening, Terms, View
 from envs.pricing import black_scholes, inverse
 from envs.types import HOUR, Greeks, Quote
 
-Bars = Annotated[int, Field(gt=0)]
+Bars = Annotated[int, Field(gt=0, le=100_000)]
+Moneyness = Annotated[float, Field(ge=1e-3, le=1e3)]
 Number = TypeVar("Number", int, float)
 
 
@@ -28,7 +29,7 @@ class Option(Instrument):
 
     kind: Literal["option"] = "option"
     right: Literal["call", "put"] = "call"
-    moneyness: Positive | tuple[Positive, Positive] = 1.0  # strike over the spot at its opening
+    moneyness: Moneyness | tuple[Moneyness, Moneyness] = 1.0  # strike over the spot at its opening
     bars: Bars | tuple[Bars, Bars] | None = None  # of life; None: to the end of the book's
     settlement: Literal["cash", "coin"] = "cash"  # "coin": premium and payoff change hands in the asset
     averaging_hours: NonNegative = 0.0  # the payoff is on the index's mean over so long before expiry; Deribit: 0.5
@@ -58,7 +59,8 @@ class Option(Instrument):
         if self.bars is None:
             return OptionTerms(left.expand_as(strike), strike)
         bars = _drawn(self.bars, spot, opening)
-        inside = (torch.ceil(bars * left / (opening.life * opening.step)) * opening.step).minimum(left)  # of rounding
+        whole = opening.life * opening.step
+        inside = (torch.ceil(bars * left / whole) * opening.step).minimum(left)  # of rounding
         bars_left = torch.where(bars > opening.life, bars - opening.life + left, inside).to(torch.int64)
         return OptionTerms(bars_left, strike)
 

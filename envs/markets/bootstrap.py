@@ -41,6 +41,7 @@ class BootstrapMarket:
     """Assets resampled together, bar by bar with lows, highs and funding; book and implied volatility are modelled."""
 
     drift = 0.0  # of the forward, per year
+    renewed = False  # it goes on from one episode to the next
 
     class Settings(recording.History):
         """Which history, in blocks of which length on average."""
@@ -97,20 +98,15 @@ class BootstrapMarket:
         return state, memories, self.quote(state, memories)
 
     def quote(self, state: State, memories: tuple[Memory, ...]) -> tuple[Quote, ...]:
-        rate = self.funding_rate[state.place]
-        each = zip(self.calibrations, self.filters, memories, strict=True)
-        return tuple(
-            marks.quote(
-                calibration,
-                filter,
-                memory,
-                spot=state.spot[:, a],
-                low=state.low[:, a],
-                high=state.high[:, a],
-                mark=state.spot[:, a],
-                funding_rate=rate[:, a],
-            )
-            for a, (calibration, filter, memory) in enumerate(each)
+        return marks.quotes(
+            self.calibrations,
+            self.filters,
+            memories,
+            spot=state.spot,
+            low=state.low,
+            high=state.high,
+            mark=state.spot,
+            funding_rate=self.funding_rate[state.place],
         )
 
     def _advanced(self, state: State, memories: tuple[Memory, ...]) -> tuple[State, tuple[Memory, ...]]:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
 import torch
+from numpy.polynomial import Chebyshev, Polynomial
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from scipy import stats
 from torch import Generator, Tensor
@@ -21,11 +24,14 @@ from envs import copula, funding, marks, shocks
 from envs.calibration import Calibration, Finite, Range, Section
 from envs.copula import Draw
 from envs.surface import ForecastSurface, next_level
-from envs.types import Quote
+from envs.types import BadInput, Quote, polynomial
 from envs.volatility.memory import Filter, Memory
 
-ATOMS = 1 << 16  # equally likely values of the shock
-CURVE = 512  # points of the table of ln E[e^(σz)]
+RANK_BITS = 16
+ATOMS = 1 << RANK_BITS  # equally likely values of the shock
+KNOTS, CURVE = 512, 1 << 14  # points where E[e^J] of a cascade's move J is worked out, and of its table
+LEVEL_DEGREE = 12  # of the polynomial of ln E[e^(sz)]/s² less than that
+LEVEL_ERROR = 1e-10  # of a bar's ln E[e^(sz)]
 BURN_IN = 1500  # bars until the starting state is forgotten
 RAREST = 1e-3  # of a bar's extremes: bounds how far they reach
 
@@ -46,6 +52,7 @@ class GarchMarket:
     """Assets and their perpetuals; cascade hazard, variances and marks follow what `Memory` holds, which is public."""
 
     drift = 0.0  # of the forward, per year
+    renewed = False  # it goes on from one episode to the next
 
     class Settings(Section):
         """`correlation` (A, A) of the Gaussian copula; None: independent assets."""
@@ -61,7 +68,7 @@ class GarchMarket:
             if self.venue not in funding.VENUES:
                 raise ValueError(f"venue {self.venue!r} is unknown; use one of {', '.join(funding.VENUES)}")
             if self.correlation is not None:
-                copula.check(np.array(self.correlation), len(self.assets))
+                copula.check(self.correlation, len(self.assets))
             return self
 
     def __init__(
@@ -79,7 +86,7 @@ class GarchMarket:
         self.laws = tuple(_Law(*pair) for pair in zip(settings.assets, self.filters, strict=True))
         self.mixes = None
         if settings.correlation is not None and len(settings.assets) > 1:
-            self.mixes = copula.roots(settings.correlation, self.laws[0].atoms)
+            self.mixes = copula.roots(settings.correlation, self.filters[0].start_variance)
 
     def initial(self, paths: int) -> tuple[State, tuple[Memory, ...]]:
         """States drawn from the stationary law, with filters that have already forgotten their start."""
@@ -94,21 +101,16 @@ class GarchMarket:
         return state, memories, self.quote(state, memories)
 
     def quote(self, state: State, memories: tuple[Memory, ...]) -> tuple[Quote, ...]:
-        return tuple(
-            marks.quote(
-                calibration,
-                filter,
-                memory,
-                spot=state.spot[:, a],
-                low=state.low[:, a],
-                high=state.high[:, a],
-                mark=state.spot[:, a] * (1 + state.premium[:, a]),
-                funding_rate=funding.funding_rate(state.premium[:, a], self.venue),
-                implied_volatility=state.implied[:, a].exp(),
-            )
-            for a, (calibration, filter, memory) in enumerate(
-                zip(self.calibrations, self.filters, memories, strict=True)
-            )
+        return marks.quotes(
+            self.calibrations,
+            self.filters,
+            memories,
+            spot=state.spot,
+            low=state.low,
+            high=state.high,
+            mark=state.spot * (1 + state.premium),
+            funding_rate=funding.funding_rate(state.premium, self.venue),
+            implied_volatility=state.implied.exp(),
         )
 
     def _advanced(self, state: State, memories: tuple[Memory, ...]) -> tuple[State, tuple[Memory, ...]]:
@@ -123,10 +125,10 @@ class GarchMarket:
 
     def _draws(self, paths: int) -> list[Draw]:
         """One per asset: each uniform or normal by itself, joined across the assets by the copula."""
-        atoms = self.laws[0].atoms
         if self.mixes is None:
-            return [copula.drawn(paths, len(atoms), self.generator, atoms) for _ in self.laws]
-        return copula.coupled(paths, len(atoms), self.generator, *self.mixes)
+            dtype = self.filters[0].start_variance.dtype
+            return [copula.drawn(paths, RANK_BITS, self.generator, dtype) for _ in self.laws]
+        return copula.coupled(paths, RANK_BITS, self.generator, *self.mixes)
 
 
 class _Law:
@@ -134,41 +136,62 @@ class _Law:
 
     def __init__(self, calibration: Calibration, filter: Filter) -> None:
         self.calibration, self.filter, self.bar = calibration, filter, filter.bar
+        self.widest = math.sqrt(calibration.regimes.ceiling * self.bar)
         upper = filter.regimes.transition.cumsum(-1).T.contiguous()
         self.upper = upper[:-1]  # (K-1, K) switching thresholds, a column for each regime to leave
-        law = calibration.regimes
-        atoms = shock_atoms(law.degrees_of_freedom, law.truncation)
-        self.widest = math.sqrt(law.ceiling * self.bar)
-        self.level, self.excess = (curve.to(upper) for curve in _curves(atoms, calibration, self.widest))
-        self.atoms = atoms.to(upper)
+
+    @cached_property
+    def moves(self) -> Tensor:
+        """(2·ATOMS,) in standard deviations, by rank: of an ordinary shock, and then of a cascade."""
+        rank = (torch.arange(ATOMS, dtype=torch.float64, device="cpu") + 0.5) / ATOMS
+        table = torch.cat([self._atoms, shocks.sizes(self.calibration.shocks, rank)])
+        return table.to(self.filter.start_variance)
+
+    @cached_property
+    def level(self) -> list[float]:
+        """Coefficients in s², lowest first, of ln E[e^(sz)]/s² of an ordinary shock z, s up to `widest`."""
+        return _level(self._atoms, self.widest)
+
+    @cached_property
+    def excess(self) -> Tensor:
+        """(CURVE,) E[e^J] − 1 of a cascade's move, at deviations from 0 to `widest`; linear between KNOTS."""
+        knots = torch.linspace(0, self.widest, KNOTS, dtype=torch.float64, device="cpu")
+        exact = shocks.mean_factor(self.calibration.shocks, knots) - 1
+        between = np.interp(np.linspace(0, self.widest, CURVE), knots.numpy(), exact.numpy())
+        return torch.from_numpy(between).to(self.filter.start_variance)
+
+    @cached_property
+    def _atoms(self) -> Tensor:
+        law = self.calibration.regimes
+        return shock_atoms(law.degrees_of_freedom, law.truncation)
 
     def cold(self, memory: Memory, draw: Draw) -> State:
         """At a price of 1 and its stationary law, but for the variances, which a burn-in brings about."""
-        regime = torch.bucketize(draw.uniform[1], self.filter.stationary.cumsum(-1)[:-1])
-        premium = funding.stationary_premium(self.calibration.funding, draw.normal[0])
+        regime = torch.bucketize(draw.switch, self.filter.stationary.cumsum(-1)[:-1])
+        premium = funding.stationary_premium(self.calibration.funding, draw.premium)
         spot = torch.ones_like(premium)
         return State(spot, spot, spot, regime, premium, self._usual_level(memory))
 
     def step(self, state: State, memory: Memory, draw: Draw) -> tuple[State, Memory]:
-        variance = _of_regime(memory.variance, state.regime) * self.bar
+        variance = memory.variance.gather(-1, state.regime[:, None])[:, 0] * self.bar
         log_return = self._log_return(variance, memory, draw)
         spot = state.spot * log_return.exp()
-        low, high = _extremes(self.calibration.range, log_return, variance, draw.uniform[2:])
+        low, high = _extremes(self.calibration.range, log_return, variance, draw.low, draw.high)
         seen = self.filter.update(memory, torch.log(spot / state.spot))
         implied = next_level(
             self.calibration.surface,
             state.implied,
             self._usual_level(seen),
             log_return * variance.rsqrt(),
-            draw.normal[1],
+            draw.implied,
             self.bar,
         )
         after = State(
             spot=spot,
             low=torch.minimum(state.spot * (-low).exp(), spot),
             high=torch.maximum(state.spot * high.exp(), spot),
-            regime=self._switched(state.regime, draw.uniform[1]),
-            premium=funding.next_premium(self.calibration.funding, state.premium, draw.normal[0], self.bar),
+            regime=self._switched(state.regime, draw.switch),
+            premium=funding.next_premium(self.calibration.funding, state.premium, draw.premium, self.bar),
             implied=implied,
         )
         return after, seen
@@ -183,26 +206,19 @@ class _Law:
         """
         law, chance = self.calibration.shocks, self.filter.cascade_chance(memory)
         filtered = (self.filter.spot_variance(memory) * self.bar).sqrt()
-        deviation = variance.sqrt()
-        compensator = variance * self._at(self.level, deviation)
-        ordinary = deviation * self.atoms.index_select(0, draw.atom) - compensator
-        rank = (draw.atom.to(variance.dtype) + 0.5) / len(self.atoms)
-        cascade = (filtered * shocks.sizes(law, rank)).clamp(-law.max_fall, law.max_rise)
-        move = torch.where(draw.uniform[0] < chance, cascade, ordinary)
-        return move - torch.log1p(chance * self._at(self.excess, filtered))
+        cascade = draw.cascade < chance
+        drawn = self.moves.index_select(0, torch.where(cascade, draw.atom + ATOMS, draw.atom))
+        ordinary = variance.sqrt() * drawn - variance * polynomial(self.level, variance)
+        move = torch.where(cascade, (filtered * drawn).clamp(-law.max_fall, law.max_rise), ordinary)
+        return move - torch.log1p(chance * self._excess(filtered))
 
     def _switched(self, regime: Tensor, uniform: Tensor) -> Tensor:
-        after = torch.zeros_like(regime)
-        for threshold in self.upper:
-            after += uniform > threshold.index_select(0, regime)
-        return after
+        return (uniform > self.upper.index_select(1, regime)).sum(0)
 
-    def _at(self, curve: Tensor, deviation: Tensor) -> Tensor:
-        """`curve` (CURVE,), linear between its points, at `deviation` (P,)."""
-        place = (deviation * ((CURVE - 1) / self.widest)).clamp(max=CURVE - 1 - 1e-3)
-        left = place.floor()
-        index = left.to(torch.int64)
-        return torch.lerp(curve.index_select(0, index), curve.index_select(0, index + 1), place - left)
+    def _excess(self, deviation: Tensor) -> Tensor:
+        """`excess` at the nearest of its points to `deviation` (P,)."""
+        place = (deviation * ((CURVE - 1) / self.widest) + 0.5).clamp(max=CURVE - 1)
+        return self.excess.index_select(0, place.to(torch.int32))
 
 
 def shock_atoms(degrees_of_freedom: float, truncation: float) -> Tensor:
@@ -218,35 +234,39 @@ def shock_atoms(degrees_of_freedom: float, truncation: float) -> Tensor:
     return torch.from_numpy(atoms / atoms.std())
 
 
-def _curves(atoms: Tensor, calibration: Calibration, widest: float) -> tuple[Tensor, Tensor]:
-    """At CURVE deviations s from 0 to `widest`: ln E[e^(sz)]/s² over `atoms`, and E[e^J] − 1 of cascades; float64."""
-    deviations = torch.linspace(0, widest, CURVE, dtype=torch.float64, device="cpu")
-    logs = torch.stack([torch.logsumexp(s * atoms, 0) - math.log(len(atoms)) for s in deviations[1:]])
-    level = torch.cat([logs.new_tensor([0.5]), logs / deviations[1:].square()])
-    return level, shocks.mean_factor(calibration.shocks, deviations) - 1
+def _level(atoms: Tensor, widest: float) -> list[float]:
+    """Coefficients in s², lowest first, of ln E[e^(sz)]/s² over `atoms`, for deviations s up to `widest`.
+
+    Interpolated in Chebyshev's points, to as high a degree as LEVEL_ERROR asks for: the series of the cumulants
+    converges, as the atoms are bounded. Raises BadInput where they reach so far that it does not.
+    """
+
+    def exact(squares: NDArray[np.float64]) -> NDArray[np.float64]:
+        logs = [float(torch.logsumexp(s * atoms, 0)) - math.log(len(atoms)) for s in np.sqrt(squares)]
+        return np.array(logs) / squares
+
+    between = np.linspace(0, widest**2, 4 * LEVEL_DEGREE)[1:]
+    wanted = exact(between)
+    for degree in range(2, LEVEL_DEGREE):
+        fitted = Chebyshev.interpolate(exact, degree, domain=[0, widest**2])
+        if (np.abs(fitted(between) - wanted) * between).max() < LEVEL_ERROR:
+            return [float(each) for each in fitted.convert(kind=Polynomial).coef]
+    raise BadInput("regimes.truncation: the shocks' tail is too long for the ceiling; lower one of the two")
 
 
-def _extremes(law: Range, log_return: Tensor, variance: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-    """How far a bar's low lies below its open, and its high above, in log price, (P,) each; `uniform` (2, P).
+def _extremes(law: Range, log_return: Tensor, variance: Tensor, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    """How far a bar's low lies below its open, and its high above, in log price; all (P,), the last two uniform.
 
     The minimum of a Brownian bridge to r of variance v lies at (−r + √(r² + 2vE))/2 with E standard exponential
     (Borodin and Salminen 2002, 1.2.8); v of inverse-gamma law with 2 degrees makes E of Lomax's: 1/√U − 1.
     """
     square = log_return.square()
-    heavy = uniform.clamp(min=RAREST).rsqrt() - 1
     fell = log_return < 0
     below = law.low_diffusive * variance + law.low_overshoot * square * fell
     above = law.high_diffusive * variance + law.high_overshoot * square * ~fell
-    low = ((square + 2 * below * heavy[0]).sqrt() - log_return) / 2
-    high = ((square + 2 * above * heavy[1]).sqrt() + log_return) / 2
+    low = ((square + 2 * below * (lower.clamp(min=RAREST).rsqrt() - 1)).sqrt() - log_return) / 2
+    high = ((square + 2 * above * (upper.clamp(min=RAREST).rsqrt() - 1)).sqrt() + log_return) / 2
     return low.clamp(max=law.low_reach), high.clamp(max=law.high_reach)
-
-
-def _of_regime(values: Tensor, regime: Tensor) -> Tensor:
-    """(P,) the entry of `values` (P, K) at `regime` (P,)."""
-    paths = len(regime)
-    place = torch.arange(paths, device=regime.device) + regime * paths
-    return values.T.reshape(-1).index_select(0, place)
 
 
 def _column(state: State, asset: int) -> State:

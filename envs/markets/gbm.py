@@ -10,8 +10,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
-from envs import bridge, constant
-from envs.calibration import Finite, Positive
+from envs import bridge, constant, copula
+from envs.calibration import Finite, Volatility
 from envs.surface import Surface
 from envs.types import Quote
 from envs.volatility.memory import Filter, Memory
@@ -29,16 +29,18 @@ class State:
 class GbmMarket:
     """A venue without strain; every option is marked at its asset's one volatility."""
 
+    renewed = True  # every episode begins at `initial`
+
     class Settings(constant.Venue):
         """`correlation` (A, A) of the returns; None: independent assets."""
 
-        volatility: tuple[Positive, ...] = Field(default=(0.2,), min_length=1)  # one per asset, per √year
+        volatility: tuple[Volatility, ...] = Field(default=(0.2,), min_length=1)  # one per asset, per √year
         correlation: tuple[tuple[Finite, ...], ...] | None = None
 
         @model_validator(mode="after")
         def _correlated(self) -> Self:
             if self.correlation is not None:
-                _check_correlation(self.correlation, len(self.volatility))
+                copula.check(self.correlation, len(self.volatility))
             return self
 
     def __init__(
@@ -46,17 +48,13 @@ class GbmMarket:
     ) -> None:
         """`horizon`: the longest forecast asked of the filters, in bars."""
         self.settings, self.generator = settings, generator
+        self.drift = settings.drift  # of the forward, per year
         self.calibrations = tuple(constant.calibration(settings, each) for each in settings.volatility)
         self.filters = tuple(Filter(each, dtype, device, horizon) for each in self.calibrations)
         self.surfaces: tuple[Surface, ...] = tuple(constant.FlatSurface(settings) for _ in self.calibrations)
         self.volatility = torch.tensor(settings.volatility, dtype=dtype, device=device)  # (A,)
         correlation = np.eye(len(settings.volatility)) if settings.correlation is None else settings.correlation
         self.root = torch.tensor(np.linalg.cholesky(correlation), dtype=dtype, device=device)  # (A, A)
-
-    @property
-    def drift(self) -> float:
-        """Of the forward, per year."""
-        return self.settings.drift
 
     def initial(self, paths: int) -> tuple[State, tuple[Memory, ...]]:
         spot = torch.full_like(self.volatility.expand(paths, -1), self.settings.spot)
@@ -78,14 +76,3 @@ class GbmMarket:
             self.settings.quote(state.spot[:, a], state.low[:, a], state.high[:, a], volatility.expand(len(state.spot)))
             for a, volatility in enumerate(self.volatility)
         )
-
-
-def _check_correlation(rows: tuple[tuple[float, ...], ...], assets: int) -> None:
-    """Raises ValueError, one line."""
-    if len(rows) != assets or any(len(row) != assets for row in rows):
-        raise ValueError(f"correlation must have {assets} rows of {assets} entries, one per asset")
-    matrix = np.array(rows)
-    if (matrix != matrix.T).any() or (matrix.diagonal() != 1).any():
-        raise ValueError("correlation must be symmetric with ones on its diagonal")
-    if np.linalg.eigvalsh(matrix).min() <= 0:
-        raise ValueError("correlation is not positive definite; bring its entries nearer to 0")

@@ -35,6 +35,8 @@ class State:
 class HestonMarket:
     """One asset whose options are marked at the model's own volatilities."""
 
+    renewed = True  # every episode begins at `initial`
+
     class Settings(Law):
         """The model and the venue."""
 
@@ -47,22 +49,18 @@ class HestonMarket:
         device: torch.device,
     ) -> None:
         """`horizon`: the longest forecast asked of the filters, in bars."""
-        self.settings, self.generator, self.dtype, self.device = settings, generator, dtype, device
+        self.settings, self.generator = settings, generator
+        self.drift = settings.drift  # of the forward, per year
+        self.spot, self.variance = torch.tensor([settings.spot, settings.v0], dtype=dtype, device=device)
         spread = settings.xi / math.sqrt(settings.theta)
         self.calibrations = (constant.filtered(settings, math.sqrt(settings.theta), spread, settings.kappa),)
         self.filters = (Filter(self.calibrations[0], dtype, device, horizon),)
         self.surface = HestonSurface(settings, horizon, dtype, device)
         self.surfaces: tuple[Surface, ...] = (self.surface,)
 
-    @property
-    def drift(self) -> float:
-        """Of the forward, per year."""
-        return self.settings.drift
-
     def initial(self, paths: int) -> tuple[State, tuple[Memory, ...]]:
-        spot = torch.full((paths, 1), self.settings.spot, dtype=self.dtype, device=self.device)
-        variance = torch.full((paths,), self.settings.v0, dtype=self.dtype, device=self.device)
-        return State(spot, spot, spot, variance), (self.filters[0].initial(paths),)
+        spot = self.spot.repeat(paths, 1)
+        return State(spot, spot, spot, self.variance.repeat(paths)), (self.filters[0].initial(paths),)
 
     def step(self, state: State, memories: tuple[Memory, ...]) -> tuple[State, tuple[Memory, ...], tuple[Quote, ...]]:
         bar, count = self.settings.bar, len(state.variance)

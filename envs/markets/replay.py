@@ -24,6 +24,7 @@ class ReplayMarket:
     """Windows of recorded markets. No book and no implied volatility were recorded: `marks` models both."""
 
     drift = 0.0  # of the forward, per year
+    renewed = False  # it goes on from one episode to the next
 
     class Settings(recording.History):
         """Which history."""
@@ -68,19 +69,15 @@ class ReplayMarket:
 
     def quote(self, state: State, memories: tuple[Memory, ...]) -> tuple[Quote, ...]:
         seen = taken(self.record, state.place)
-        each = zip(self.calibrations, self.filters, memories, strict=True)
-        return tuple(
-            marks.quote(
-                calibration,
-                filter,
-                memory,
-                spot=seen.spot[:, a],
-                low=seen.low[:, a],
-                high=seen.high[:, a],
-                mark=seen.spot[:, a],
-                funding_rate=seen.funding_rate[:, a],
-            )
-            for a, (calibration, filter, memory) in enumerate(each)
+        return marks.quotes(
+            self.calibrations,
+            self.filters,
+            memories,
+            spot=seen.spot,
+            low=seen.low,
+            high=seen.high,
+            mark=seen.spot,
+            funding_rate=seen.funding_rate,
         )
 
     def whole_windows(self, bars: int, every: int) -> Tensor:

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Generator, Tensor
 
 from envs import bridge, constant
-from envs.calibration import IMPLIED_HOURS, NonNegative, Positive
+from envs.calibration import IMPLIED_HOURS, NonNegative, Volatility
 from envs.pricing import hagan
 from envs.surface import Surface
 from envs.types import HOUR, Quote
@@ -39,8 +39,10 @@ class State:
 class SabrMarket:
     """One asset whose options are marked by Hagan's formula at the model's own volatility."""
 
+    renewed = True  # every episode begins at `initial`
+
     class Settings(constant.Venue):
-        volatility: Positive = 0.2  # of the log price at the start, per √year
+        volatility: Volatility = 0.2  # of the log price at the start, per √year
         volvol: NonNegative = 0.6  # ν, per √year
         rho: Annotated[float, Field(gt=-1, lt=1)] = -0.4
         beta: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -54,20 +56,16 @@ class SabrMarket:
         device: torch.device,
     ) -> None:
         """`horizon`: the longest forecast asked of the filters, in bars."""
-        self.settings, self.generator, self.dtype, self.device = settings, generator, dtype, device
+        self.settings, self.generator = settings, generator
+        self.drift = settings.drift  # of the forward, per year
+        self.spot, self.volatility = torch.tensor([settings.spot, settings.volatility], dtype=dtype, device=device)
         self.calibrations = (constant.filtered(settings, settings.volatility, 2 * settings.volvol, REVERSION),)
         self.filters = (Filter(self.calibrations[0], dtype, device, horizon),)
         self.surfaces: tuple[Surface, ...] = (HaganSurface(settings, dtype, device),)
 
-    @property
-    def drift(self) -> float:
-        """Of the forward, per year."""
-        return self.settings.drift
-
     def initial(self, paths: int) -> tuple[State, tuple[Memory, ...]]:
-        spot = torch.full((paths, 1), self.settings.spot, dtype=self.dtype, device=self.device)
-        volatility = torch.full((paths,), self.settings.volatility, dtype=self.dtype, device=self.device)
-        return State(spot, spot, spot, volatility), (self.filters[0].initial(paths),)
+        spot = self.spot.repeat(paths, 1)
+        return State(spot, spot, spot, self.volatility.repeat(paths)), (self.filters[0].initial(paths),)
 
     def step(self, state: State, memories: tuple[Memory, ...]) -> tuple[State, tuple[Memory, ...], tuple[Quote, ...]]:
         law, count = self.settings, len(state.volatility)
@@ -101,6 +99,12 @@ class HaganSurface:
         alpha = instantaneous(law, quote.implied_volatility)[:, None] * spot ** (1 - law.beta)
         years = bars_left.to(spot.dtype) * law.bar
         return hagan.implied_volatility(spot, strike, years, alpha, self.rho, self.volvol, law.beta)
+
+    def implied_after(self, quote: Quote, memory: Memory, log_return: float) -> Tensor:
+        """With the expected dα = ρν·S^−β·dS, Bartlett's; the log price's volatility is α·S^(β−1)."""
+        law, volatility = self.law, instantaneous(self.law, quote.implied_volatility)
+        move = law.rho * law.volvol / volatility + law.beta - 1
+        return at_the_money(law, volatility * torch.exp(move * log_return))
 
     def half_spread(self, delta: Tensor) -> Tensor:
         """Of an option's price, as a fraction; the shape of `delta`."""

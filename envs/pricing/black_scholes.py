@@ -17,14 +17,35 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from envs.types import Greeks
+from envs.types import Greeks, polynomial
 
 Number = float | Tensor
+TAIL_SCALE = 0.45 * math.sqrt(0.5)
+TAIL = (  # of erfcx(z)/(2t) in t = 1/(1 + 0.45·z), lowest power first; interpolated in Chebyshev's points, to 8e-8
+    0.126942666,
+    0.126940592,
+    0.114162134,
+    0.087356389,
+    0.0613619231,
+    -0.0151918785,
+    0.0780343979,
+    -0.157085382,
+    0.0989918238,
+    -0.0215126812,
+)
 
 
 def ndtr(x: Tensor) -> Tensor:
-    """The standard normal distribution function, to full relative accuracy in the lower tail."""
-    return torch.erfc(x * -math.sqrt(0.5)) * 0.5
+    """The standard normal distribution function, to full relative accuracy in the lower tail.
+
+    In float32 n(x) times a rational function of |x|, which is a fiftieth of the work of `erfc`.
+    """
+    if x.dtype != torch.float32:
+        return torch.erfc(x * -math.sqrt(0.5)) * 0.5
+    upper = x > 0
+    place = 1 / (1 + TAIL_SCALE * torch.where(upper, x, -x))
+    tail = torch.exp(x.square() * -0.5) * place * polynomial(TAIL, place)
+    return torch.where(upper, 1 - tail, tail)
 
 
 def density(x: Tensor) -> Tensor:
@@ -180,13 +201,3 @@ def greeks(
 def _spot_gamma(at: _Terms, strike: Tensor, n: Tensor) -> Tensor:
     """n(d1)/(S·σ√τ), with S = K·(S/K) kept from zero."""
     return n * at.alive / at.deviation / at.moneyness / strike
-
-
-def call_price(spot: Tensor, strike: Tensor, time_to_expiry: Tensor, volatility: Tensor) -> Tensor:
-    """`price` of a call without rate or carry."""
-    return price(spot, strike, time_to_expiry, volatility)
-
-
-def call_delta(spot: Tensor, strike: Tensor, time_to_expiry: Tensor, volatility: Tensor) -> Tensor:
-    """`delta` of a call without rate or carry."""
-    return delta(spot, strike, time_to_expiry, volatility)

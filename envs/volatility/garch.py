@@ -79,9 +79,15 @@ def log_density(regimes: RegimeTensors, variance: Tensor, log_return: Tensor, dt
     """
     freedom = regimes.degrees_of_freedom
     constant = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(math.pi * (freedom - 2) * dt) / 2
-    h = columns(variance)
-    tail = (log_return.square() / (dt * (freedom - 2)) / h).log1p()
-    return (constant - torch.add(h.log(), tail, alpha=freedom + 1) / 2).T
+    tail = log_tail(regimes, variance, log_return, dt)
+    return (constant - columns(variance).log() / 2 + columns(tail)).T
+
+
+def log_tail(regimes: RegimeTensors, variance: Tensor, log_return: Tensor, dt: float) -> Tensor:
+    """(P, K): what of `log_density` depends on the return, −(ν+1)/2·ln(1 + r²/((ν−2)·h·dt))."""
+    freedom = regimes.degrees_of_freedom
+    ratio = log_return.square() / (dt * (freedom - 2)) / columns(variance)
+    return ((1 + ratio).log() * (-(freedom + 1) / 2)).T
 
 
 def columns(values: Tensor) -> Tensor:

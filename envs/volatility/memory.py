@@ -54,8 +54,9 @@ class Filter:
     def update(self, memory: Memory, log_return: Tensor) -> Memory:
         """After one more bar's `log_return` (P,)."""
         deviation = (self.spot_variance(memory) * self.bar).sqrt()
-        density = garch.log_density(self.regimes, memory.variance, log_return, self.bar)
-        _, predicted = regimes.update(self.regimes, memory.probability, density)
+        prior = memory.probability * memory.variance.rsqrt()
+        tail = garch.log_tail(self.regimes, memory.variance, log_return, self.bar)
+        _, predicted = regimes.update(self.regimes, prior, tail)
         return Memory(
             probability=predicted,
             variance=garch.next_variance(self.regimes, memory.variance, log_return, self.bar),
@@ -74,11 +75,12 @@ class Filter:
         return shocks.probability(self.shocks, memory.excitement, calm, self.bar)
 
     def term_variance(self, memory: Memory, bars: Tensor) -> Tensor:
-        """Expected variance, per year, averaged over the next `bars` (≥ 1, int64), (P,) or (P, n), cascades included.
+        """Expected variance, per year, averaged over the next `bars` (int64; 0 counts as 1), (P,) or (P, n).
 
+        With the cascades', and up to the horizon of the filter: more bars than that count as so many.
         Cascades come at their mean rate: within days the excess of today's over it is forgotten.
         """
-        each, place = (memory.probability.unbind(-1), memory.variance.unbind(-1)), bars.flatten()
+        each, place = (memory.probability.unbind(-1), memory.variance.unbind(-1)), bars.clamp(1, len(self.weights) - 1).flatten()
         weights = [column.index_select(0, place).view(bars.shape) for column in self.columns]
         probability, variance = each if bars.dim() == 1 else ([row[:, None] for row in rows] for rows in each)
         return _forecast(probability, variance, weights)

@@ -6,6 +6,8 @@ bar; the joint state is q[j, k] = E(1[regime of the bar is j]·h_k), which at th
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -16,10 +18,13 @@ from envs.volatility.garch import RegimeTensors, columns
 def update(regimes: RegimeTensors, predicted: Tensor, log_density: Tensor) -> tuple[Tensor, Tensor]:
     """(filtered, predicted'), both (P, K): regime probabilities of the bar just seen, and of the bar after it.
 
-    Hamilton (1989): filtered ∝ predicted·exp(log_density) (P, K), in logs so that no density under- or overflows.
-    Laid out in memory regime by regime, as `garch.columns` has it.
+    Hamilton (1989): filtered ∝ predicted·exp(log_density) (P, K). The likeliest regime that may be sets the scale, so
+    that no density under- or overflows. Laid out in memory regime by regime, as `garch.columns` has it.
     """
-    filtered = torch.softmax(columns(predicted).log() + columns(log_density), dim=0)
+    prior, log_likelihood = columns(predicted), columns(log_density)
+    top = log_likelihood.masked_fill(prior <= 0, -math.inf).amax(0)
+    weight = prior * (log_likelihood - top).clamp(max=0).exp()
+    filtered = weight / weight.sum(0)
     return filtered.T, (regimes.transition.T @ filtered).T
 
 

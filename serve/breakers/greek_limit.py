@@ -27,13 +27,13 @@ class GreekLimit:
         self.settings = settings
 
     def judge(self, view: View, memory: Recollection) -> tuple[Finding | None, Recollection]:
-        if view.delta is None or view.gamma is None or not isinstance(view.event, QuoteEvent):
+        if not view.delta or not isinstance(view.event, QuoteEvent):
             return None, memory
         limits = self.settings
         measured = (
-            ("delta", abs(view.delta), limits.max_delta),
-            ("gamma", abs(view.gamma) * view.event.spot / 100, limits.max_gamma),
-            ("position", abs(view.position), limits.max_position),
+            ("delta", max(map(abs, view.delta.values())), limits.max_delta),
+            ("gamma", max(map(abs, view.gamma.values())), limits.max_gamma),
+            ("position", max(map(abs, view.position.values())), limits.max_position),
         )
         name, size, limit = max(measured, key=lambda entry: entry[1] / entry[2])
         reason = f"{name} is {size:.4g}, limit {limit:g}"

@@ -17,7 +17,8 @@ from serve.states import BreakerClass, Discipline, Finding
 class PriceJump:
     """Moves are measured from the last quote that was believed, so one bad tick clears itself and a real jump does not.
 
-    The recollection is that quote's spot and time, and the number of doubted quotes since.
+    The recollection is, for each asset, that quote's spot and time, and the number of doubted quotes since: what one
+    asset's quote makes doubtful, another's does not clear.
     """
 
     class Settings(Discipline):
@@ -41,13 +42,24 @@ class PriceJump:
     def judge(self, view: View, memory: Recollection) -> tuple[Finding | None, Recollection]:
         if not isinstance(view.event, QuoteEvent):
             return None, memory
-        quote = view.event
-        if not memory:
+        quote, assets = view.event, sorted(view.market_open)
+        memory = memory or (0.0,) * 3 * len(assets)
+        place = 3 * assets.index(quote.asset)
+        finding, own = self._judged(quote, memory[place : place + 3], view.volatility.get(quote.asset))
+        memory = (*memory[:place], *own, *memory[place + 3 :])
+        doubted_elsewhere = any(memory[k] > 0 for k in range(2, len(memory), 3) if k != place + 2)
+        return (None if finding is not None and not finding.breached and doubted_elsewhere else finding), memory
+
+    def _judged(
+        self, quote: QuoteEvent, own: Recollection, volatility: float | None
+    ) -> tuple[Finding | None, Recollection]:
+        """One asset's; a spot of 0 stands for none seen yet."""
+        if own[0] == 0:
             return None, (quote.spot, float(quote.quoted_at), 0.0)
-        finding = self._measure(quote, memory, view.volatility)
-        doubted = memory[2] + 1 if finding.breached else 0.0
+        finding = self._measure(quote, own, volatility)
+        doubted = own[2] + 1 if finding.breached else 0.0
         if finding.breached and doubted < self.settings.confirmations:
-            return finding, (memory[0], memory[1], doubted)
+            return finding, (own[0], own[1], doubted)
         return finding, (quote.spot, float(quote.quoted_at), 0.0)
 
     def _measure(self, quote: QuoteEvent, memory: Recollection, volatility: float | None) -> Finding:

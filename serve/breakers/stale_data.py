@@ -32,9 +32,10 @@ class StaleData:
         self.settings = settings
 
     def judge(self, view: View, memory: Recollection) -> tuple[Finding | None, Recollection]:
-        if view.quote is None:
+        open_assets = [name for name, is_open in view.market_open.items() if is_open and f"spot:{name}" in view.ages]
+        if not open_assets:
             return None, memory
-        age = (view.event.time - view.quote.quoted_at) / SECOND
+        age = max(view.ages[f"spot:{name}"] for name in open_assets) / SECOND
         if age < -self.settings.future_seconds:
             return Finding(True, False, f"quote is dated {-age:.1f} s in the future"), memory
         reason = f"last quote is {age:.1f} s old, limit {self.settings.entry_seconds:g} s"

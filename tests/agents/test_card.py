@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from agents import card
+from agents.learned import inputs
+from envs.seeding import generators
 from envs.types import BadInput
 from tests.train import support
 
@@ -45,6 +47,7 @@ def test_the_hash_does_not_depend_on_the_precision(folder: Path) -> None:
         (lambda f: _edited(f, lambda raw: raw.update(features_sha256="0" * 64)), "features_sha256 is 000000000000"),
         (lambda f: _edited(f, lambda raw: raw["task"]["contract"].update(risk_aversion=0.1)), "features_sha256"),
         (lambda f: _edited(f, lambda raw: raw["task"]["market"].update(kind="lunar")), "'lunar' is unknown"),
+        (lambda f: _edited(f, lambda raw: raw["features"].reverse()), "features are not those"),
         (lambda f: _edited(f, lambda raw: raw.update(surprise=1)), "surprise"),
         (lambda f: _edited(f, lambda raw: raw.pop("task")), "task"),
         (lambda f: (f / card.CARD).write_text("{"), "not valid JSON"),
@@ -72,6 +75,22 @@ def test_the_card_holds_the_whole_task(tmp_path: Path) -> None:
     assert read.market == of.market
     assert [hedge.instrument for hedge in read.contract.hedges] == [hedge.instrument for hedge in of.contract.hedges]
     assert read.actions == 4
+
+
+def test_a_policy_that_sees_its_loss_says_so_and_takes_the_loss_as_its_last_input(tmp_path: Path) -> None:
+    of = support.task()
+    saved = support.save_model(tmp_path / "model", of, sees_loss=True)
+    model = card.load(saved)
+    assert model.card.sees_loss
+    assert not card.load(support.save_model(tmp_path / "blind", of)).card.sees_loss
+    world = model.card.task.world(2, 3, *generators(1, 1))
+    world.reset()
+    features, loss = world.observation.features, world.episode.loss / world.scale
+    expected = model.network(torch.cat([features, loss[..., None]], -1))
+    assert torch.equal(model.network(inputs(model.network, world.observation)), expected)
+    _edited(saved, lambda raw: raw.update(features=raw["features"][:-1]))
+    with pytest.raises(BadInput, match="has shape"):
+        card.load(saved)
 
 
 def test_an_evaluation_is_recorded_and_nothing_else_changes(folder: Path) -> None:

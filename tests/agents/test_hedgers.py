@@ -6,16 +6,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.banded_greeks import BandedGreeks
 from agents.base import Agent
-from agents.delta import Delta
-from agents.delta_gamma import DeltaGamma
-from agents.fixed_band import FixedBand
-from agents.greek_band import GreekBand
+from agents.classical.banded_greeks import BandedGreeks
+from agents.classical.delta import Delta
+from agents.classical.delta_gamma import DeltaGamma
+from agents.classical.delta_vega import DeltaVega
+from agents.classical.fixed_band import FixedBand
+from agents.classical.fixed_time import FixedTime
+from agents.classical.greek_band import GreekBand
+from agents.classical.leland import Leland
+from agents.classical.no_hedge import NoHedge
+from agents.classical.whalley_wilmott import WhalleyWilmott
+from agents.classical.zakamouline import Zakamouline
 from agents.learned import Untrained
-from agents.no_hedge import NoHedge
-from agents.whalley_wilmott import WhalleyWilmott
-from agents.zakamouline import Zakamouline
 from envs import decision
 from envs.hedging import HedgingWorld
 from envs.seeding import generators
@@ -37,17 +40,18 @@ def world(with_option: bool, **contract: object) -> HedgingWorld:
     return made
 
 
-def nets(made: HedgingWorld) -> tuple[Tensor, Tensor]:
-    """(P,) net delta and net S·Γ of book and hedges, over the base units."""
+def nets(made: HedgingWorld) -> tuple[Tensor, Tensor, Tensor]:
+    """(P,) net delta, net S·Γ and net vega of book and hedges, over the base units."""
     scene = made.observation.scene
     held = scene.hedge[:, 0]
     exposure, base = scene.exposures[0], scene.book.base[0]
     delta = exposure.delta / base + (held * scene.traded.delta).sum(-1)
     spot = scene.views[0].quote.spot
-    return delta, spot * (exposure.gamma / base + (held * scene.traded.gamma).sum(-1))
+    vega = (exposure.vega / base + (held * scene.traded.vega).sum(-1)) / spot
+    return delta, spot * (exposure.gamma / base + (held * scene.traded.gamma).sum(-1)), vega
 
 
-def traded(made: HedgingWorld, agent: Agent) -> tuple[Tensor, Tensor]:
+def traded(made: HedgingWorld, agent: Agent) -> tuple[Tensor, Tensor, Tensor]:
     """The nets right after `agent`'s trades, before the market moves."""
     scene = made.observation.scene
     order = decision.orders(agent.band(made.observation), scene, made.lots())
@@ -58,25 +62,30 @@ def traded(made: HedgingWorld, agent: Agent) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("with_option", [False, True])
 def test_delta_is_neutral_after_the_delta_hedge(with_option: bool) -> None:
-    delta, _ = traded(world(with_option), Delta())
+    delta, *_ = traded(world(with_option), Delta())
     assert delta.abs().max() < 1e-8
 
 
-def test_delta_gamma_leaves_neither() -> None:
-    """Where the limit lets it: at most 1.5 options per unit sold."""
-    made = world(True)
-    reachable = (made.observation.neutral[:, 0, 0].abs() <= made.observation.limit[:, 0, 0]).double()
-    delta, gamma = traded(made, DeltaGamma())
+@pytest.mark.parametrize("neutralises", ["gamma", "vega"])
+@pytest.mark.parametrize(("agent", "greek"), [(DeltaGamma(), "gamma"), (DeltaVega(), "vega")])
+def test_delta_and_the_greek_of_the_name_are_left_at_nothing(agent: Agent, greek: str, neutralises: str) -> None:
+    """Whichever the contract neutralises, where the limit lets it: at most 1.5 options per unit sold."""
+    option, perpetual = ({**hedge, "lot_fraction": 1e-9} for hedge in support.WITH_OPTION)
+    made = world(True, hedges=[{**option, "neutralises": neutralises}, perpetual])
+    limit = made.observation.limit[:, 0, 0]
+    delta, *others = traded(made, agent)
+    reachable = made.observation.scene.hedge[:, 0, 0].abs() < limit
+    net = dict(zip(("gamma", "vega"), others, strict=True))[greek]
     assert reachable.sum() > PATHS / 2
     assert delta.abs().max() < 1e-8
-    assert (gamma * reachable).abs().max() < 1e-8
+    assert net[reachable].abs().max() < 1e-8
 
 
 def test_the_greek_band_trades_options_only_to_its_edge() -> None:
     made = world(True)
-    _, before = nets(made)
+    _, before, _ = nets(made)
     width = float(before.abs().median())
-    delta, after = traded(made, GreekBand(width))
+    delta, after, _ = traded(made, GreekBand(width))
     outside = before.abs() > width
     assert outside.sum() == PATHS / 2
     assert (after[outside].abs() < before[outside].abs()).all()
@@ -85,7 +94,9 @@ def test_the_greek_band_trades_options_only_to_its_edge() -> None:
     assert delta.abs().max() < 1e-8
 
 
-@pytest.mark.parametrize("agent", [Delta(), Zakamouline(20.0), WhalleyWilmott(50.0), FixedBand(0.05)])
+@pytest.mark.parametrize(
+    "agent", [Delta(), Zakamouline(20.0), WhalleyWilmott(50.0), FixedBand(0.05), FixedTime(2), Leland(1)]
+)
 def test_hedges_of_delta_alone_leave_options_as_they_are(agent: Agent) -> None:
     made = world(True)
     made.advance(DeltaGamma().band(made.observation))
@@ -128,7 +139,7 @@ def test_classical_parameters_do_not_move_the_others() -> None:
 
 @pytest.mark.parametrize("target", [0.0, 0.25])
 def test_the_target_is_what_is_left(target: float) -> None:
-    delta, _ = traded(world(False, target={"delta": target}), Delta())
+    delta, *_ = traded(world(False, target={"delta": target}), Delta())
     torch.testing.assert_close(delta, torch.full_like(delta, target), rtol=0, atol=1e-8)
 
 

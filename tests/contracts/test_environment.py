@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -20,8 +19,6 @@ from gymnasium.vector import AutoresetMode
 import envs
 from envs.gym import HedgingEnv, HedgingVectorEnv
 from envs.hedging import LOSS_FEATURES
-from envs.markets import bootstrap
-from envs.markets import garch as simulation
 from envs.task import FOLDER, MarketChoice, Task
 from envs.types import BadInput
 
@@ -32,15 +29,8 @@ HEADS = (
     "Description", "Action Space", "Observation Space", "Rewards", "Starting State", "Episode End", "Arguments",
     "Version History",
 )  # fmt: skip
+pytestmark = pytest.mark.usefixtures("small_market")
 CHECKS: list[Callable[[Any], None]] = []
-
-
-@pytest.fixture(autouse=True)
-def _small_market(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here is about the start or the law of the shocks."""
-    for module in (simulation, bootstrap):
-        monkeypatch.setattr(module, "BURN_IN", 20)
-    monkeypatch.setattr(simulation, "ATOMS", 1 << 12)
 
 
 def check(function: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -230,6 +220,21 @@ def test_its_text_says_what_it_is(task: Any) -> None:
         assert len(raw["about"]) > 20
 
 
+@check
+def test_an_action_that_is_no_number_never_reaches_a_reward(task: Any) -> None:
+    env = HedgingVectorEnv(num_envs=3, task=short(task))
+    env.reset(seed=1)
+    for wrong in (float("nan"), float("inf"), -float("inf")):
+        action = np.zeros(env.action_space.shape, dtype=np.float32)
+        action[1, 0] = wrong
+        with pytest.raises(BadInput, match=r"^action of environment 1 is [^\n]*; give numbers$"):
+            env.step(action)
+    single = HedgingEnv(task=short(task))
+    single.reset(seed=1)
+    with pytest.raises(BadInput, match=r"^action of environment 0 is"):
+        single.step(action[1])
+
+
 def test_the_tasks_of_this_project_are_in_the_folder() -> None:
     assert {"short_call", "short_straddle", "option_book", "basis_trade", "uniswap_lp", "multi_asset"} <= set(NAMES)
     assert envs.__doc__
@@ -247,159 +252,3 @@ def test_the_docstring_has_gymnasiums_heads() -> None:
     text = HedgingVectorEnv.__doc__ or ""
     assert re.findall(r"^ *## (.*)$", text, re.MULTILINE) == list(HEADS)
     assert "HedgingVectorEnv" in (HedgingEnv.__doc__ or "")
-
-
-# Options by keyword.
-
-
-def test_settings_reach_the_world() -> None:
-    whole = Task.load("short_call")
-    objective = whole.objective.model_copy(update={"weight": 0.25})
-    rules = short("short_call").contract
-    env = gymnasium.make("Rehedge/ShortCall-v0", contract=rules, objective=objective, market=CALM)
-    world = env.unwrapped.batch.world
-    assert world.contract is rules
-    assert world.objective is objective
-    assert type(world.market).__name__ == "GbmMarket"
-    vector = gymnasium.make_vec("Rehedge/ShortCall-v0", num_envs=6, hedgers=3, contract=rules)
-    assert isinstance(vector.unwrapped, HedgingVectorEnv)
-    assert (vector.unwrapped.world.paths, vector.unwrapped.world.group_size) == (2, 3)
-
-
-def test_without_a_seed_every_environment_is_its_own() -> None:
-    one, other = (HedgingVectorEnv(num_envs=3, task=short("short_call")).reset()[0] for _ in range(2))
-    assert (one != other).any()
-    env = HedgingVectorEnv(num_envs=3, task=short("short_call"))
-    assert (env.reset(seed=1)[0] != env.reset()[0]).any()
-
-
-def test_a_vectors_picture_begins_anew_with_the_episode() -> None:
-    env = HedgingVectorEnv(num_envs=2, task=short("short_call"), render_mode="rgb_array")
-    env.reset(seed=1)
-    lengths = []
-    for action in actions(env, 4):
-        env.step(action)
-        lengths.append(len(env.tape.days))
-    assert lengths == [2, 3, 1, 2]
-    frames = env.render()
-    assert frames is not None
-    assert [frame.shape for frame in frames] == [(600, 800, 3)]
-
-
-# Bad arguments.
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"num_envs": 0}, r"num_envs=0 .*give at least one group"),
-        ({"num_envs": -4}, r"num_envs=-4 "),
-        ({"num_envs": 3, "hedgers": 2}, r"num_envs=3 .*hedgers=2"),
-        ({"num_envs": 2, "hedgers": 0}, r"hedgers=0"),
-        ({"task": "no_such_task"}, r"task 'no_such_task': unknown; .*basis_trade.*uniswap_lp"),
-        ({"task": "no_such.toml"}, r"no_such\.toml: no such file"),
-        ({"render_mode": "human"}, r"render_mode='human' is unknown; use one of rgb_array"),
-    ],
-)
-def test_bad_arguments_are_one_line(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(BadInput, match=message) as caught:
-        HedgingVectorEnv(**{"num_envs": 2, **settings})
-    assert "\n" not in str(caught.value)
-
-
-@check
-def test_an_action_that_is_no_number_never_reaches_a_reward(task: Any) -> None:
-    env = HedgingVectorEnv(num_envs=3, task=short(task))
-    env.reset(seed=1)
-    for wrong in (float("nan"), float("inf"), -float("inf")):
-        action = np.zeros(env.action_space.shape, dtype=np.float32)
-        action[1, 0] = wrong
-        with pytest.raises(BadInput, match=r"^action of environment 1 is [^\n]*; give numbers$"):
-            env.step(action)
-    single = HedgingEnv(task=short(task))
-    single.reset(seed=1)
-    with pytest.raises(BadInput, match=r"^action of environment 0 is"):
-        single.step(action[1])
-
-
-def test_an_action_of_the_wrong_shape_is_refused_in_one_line() -> None:
-    env = HedgingVectorEnv(num_envs=3, task=short("short_call"))
-    env.reset(seed=1)
-    for shape in ((3, 3), (2, 2), (3,), (6, 1)):
-        with pytest.raises(BadInput, match=r"^actions are of shape [^\n]*$"):
-            env.step(np.zeros(shape, dtype=np.float32))
-
-
-# A file put into a folder.
-
-MINE = """
-id = "LongPut"
-about = "a long put of two days, hedged with spot in a calm market"
-
-[market]
-kind = "gbm"
-settings.volatility = [0.5]
-
-[objective]
-kind = "mean_std"
-
-[contract]
-bars = 48
-decision_bars = 16
-claims = [{ instrument = { right = "put", bars = 48 }, units = 1.0 }]
-hedges = [{ instrument = { kind = "spot" } }]
-"""
-
-
-def test_a_task_of_ones_own_is_loaded_by_its_path_and_passes_the_checks(tmp_path: Path) -> None:
-    path = tmp_path / "long_put.toml"
-    path.write_text(MINE, encoding="utf-8")
-    task = Task.load(path)
-    assert task == Task.load(str(path))
-    env = gymnasium.make("Rehedge/ShortCall-v0", task=path)
-    assert env.unwrapped.batch.task == task
-    for each in CHECKS:
-        if each is not test_it_is_registered_under_its_id and each.__name__ != "test_gymnasium_finds_no_fault":
-            each(task)
-
-
-def test_a_file_in_the_folder_is_registered_by_its_id(tmp_path: Path) -> None:
-    """In a copy of the package's registration: the folder beside it is all that it reads."""
-    (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks" / "long_put.toml").write_text(MINE, encoding="utf-8")
-    source = Path(envs.__file__).read_text(encoding="utf-8")
-    try:
-        program = compile(source, str(tmp_path / "__init__.py"), "exec")
-        exec(program, {"__file__": str(tmp_path / "__init__.py")})  # noqa: S102 (our own file)
-        spec = gymnasium.spec("Rehedge/LongPut-v0")
-        assert spec.kwargs == {"task": "long_put"}
-        assert spec.entry_point == "envs.gym:HedgingEnv"
-        assert spec.vector_entry_point == "envs.gym:HedgingVectorEnv"
-    finally:
-        gymnasium.registry.pop("Rehedge/LongPut-v0", None)
-
-
-@pytest.mark.parametrize(
-    ("line", "place"),
-    [
-        ('kind = "gbm"', ""),
-        ("bars = 48", "contract"),
-        ("settings.volatility = [0.5]", r"market\.settings"),
-        ('kind = "mean_std"', "objective"),
-    ],
-)
-def test_a_faulty_task_file_is_one_line_that_names_the_place(tmp_path: Path, line: str, place: str) -> None:
-    wrong = {
-        'kind = "gbm"': 'kind = "gbn"', "bars = 48": "bars = 50",
-        "settings.volatility = [0.5]": "settings.volatility = [-0.5]", 'kind = "mean_std"': 'kind = "mean_sdt"',
-    }[line]  # fmt: skip
-    path = tmp_path / "wrong.toml"
-    path.write_text(MINE.replace(line, wrong, 1), encoding="utf-8")
-    with pytest.raises(BadInput, match=rf"wrong\.toml: [^\n]*{place}[^\n]*$") as caught:
-        Task.load(path)
-    assert "\n" not in str(caught.value)
-
-
-def test_seed_zero_is_a_seed() -> None:
-    env = HedgingEnv(task=short("short_call"))
-    assert same(trajectory(env, 0, 2), trajectory(HedgingEnv(task=short("short_call")), 0, 2))

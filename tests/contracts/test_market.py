@@ -11,11 +11,9 @@ import importlib
 import inspect
 import math
 import pkgutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from itertools import pairwise
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -300,47 +298,3 @@ def test_the_price_is_fair_over_two_days(kind: Any) -> None:
 def test_the_price_is_fair_over_a_month(kind: Any) -> None:
     """10⁶ paths of 30 days, of bars of four hours where the length is a setting, else of one; k = 3."""
     judged_fair(kind, 1_000_000, 720, 3)
-
-
-# A file put into the folder is checked like the rest.
-
-GOOD = """
-from envs.markets.gbm import GbmMarket
-
-class QuietMarket(GbmMarket):
-    pass
-"""
-
-BAD = """
-from dataclasses import replace
-from envs.markets.gbm import GbmMarket
-
-class QuietMarket(GbmMarket):
-    def quote(self, state, memories):
-        return tuple(replace(quote, low=quote.spot * 1.01) for quote in super().quote(state, memories))
-"""
-
-
-def added(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The market in a file `quiet.py` of a `folder` that is a part of envs.markets."""
-    (folder / "quiet.py").write_text(text)
-    monkeypatch.setattr(envs.markets, "__path__", [*envs.markets.__path__, str(folder)])
-    monkeypatch.delitem(sys.modules, "envs.markets.quiet", raising=False)
-    importlib.invalidate_caches()
-    (found,) = [kind for kind in kinds() if kind.__name__ == "QuietMarket"]
-    return found
-
-
-def test_a_new_file_is_found_and_passes_every_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = added(tmp_path, GOOD, monkeypatch)
-    test_every_file_holds_one_market_named_after_it()
-    assert len(CHECKS) > 10
-    for check in CHECKS:
-        if not check.__name__.endswith("accelerator"):
-            check(kind)
-
-
-def test_a_new_file_that_breaks_the_contract_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = added(tmp_path, BAD, monkeypatch)
-    with pytest.raises(AssertionError):
-        test_lows_and_highs_hold_both_ends_of_the_bar(kind)

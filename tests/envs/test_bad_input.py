@@ -5,18 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from envs import history
 from envs.calibration import validated
 from envs.contract import Contract
+from envs.gym import HedgingVectorEnv
 from envs.hedging import HedgingWorld
 from envs.markets.gbm import GbmMarket
 from envs.objectives.mean_shortfall import MeanShortfall
 from envs.task import Task
 from envs.types import BadInput
-from tests.envs.worlds import contract, world
+from tests.envs.worlds import contract, task, world
 
 OPTION = {"kind": "option"}
 
@@ -25,13 +27,18 @@ def claims(**terms: Any) -> dict[str, Any]:
     return {"claims": [{"instrument": {**OPTION, **terms}}]}
 
 
+def listed(roll_bars: int = 48, bars: int = 720) -> dict[str, Any]:
+    """A hedging option that is listed anew."""
+    return {"instrument": {**OPTION, "bars": bars}, "roll_bars": roll_bars}
+
+
 @pytest.mark.parametrize(
     ("raw", "place", "words"),
     [
-        (claims(moneyness=-1.0), "claims.0.instrument", "greater than 0"),
-        (claims(moneyness=0.0), "claims.0.instrument", "greater than 0"),
-        (claims(moneyness=float("nan")), "claims.0.instrument", "greater than 0|finite"),
-        (claims(moneyness=float("inf")), "claims.0.instrument", "finite"),
+        (claims(moneyness=-1.0), "claims.0.instrument", "greater than or equal to 0.001"),
+        (claims(moneyness=0.0), "claims.0.instrument", "greater than or equal to 0.001"),
+        (claims(moneyness=float("nan")), "claims.0.instrument", "not nan"),
+        (claims(moneyness=float("inf")), "claims.0.instrument", "less than or equal to 1000"),
         (claims(bars=0), "claims.0.instrument", "greater than 0"),
         (claims(bars=-24), "claims.0.instrument", "greater than 0"),
         (claims(bars=24.5), "claims.0.instrument", "integer"),
@@ -50,6 +57,7 @@ def claims(**terms: Any) -> dict[str, Any]:
         ({"hedges": [{"instrument": {"bars": 48}}, {}]}, "(whole)", "hedging option may end before [^\n]* bars = 720"),
         ({"bars": 10}, "(whole)", "decision_bars = 4 must divide bars = 10"),
         ({"bars": 0}, "bars", "greater than 0"),
+        ({"bars": 10**9}, "bars", "less than or equal to 100000"),
         ({"bar_hours": -1}, "bar_hours", "greater than 0"),
         ({"notional": float("inf")}, "notional", "finite"),
         ({"target": {"delta": float("nan")}}, "target.delta", "finite"),
@@ -61,6 +69,14 @@ def claims(**terms: Any) -> dict[str, Any]:
         ({"margin": {"tiers": [{}, {"notional": 9}, {"notional": 9}]}}, "margin", "must rise in notional, 9 follows 9"),
         ({"margin": {"mode": "cross", "collateral": [{"amount": -1}]}}, "margin.collateral.0.amount", "greater than 0"),
         ({"risk_aversion": 0}, "risk_aversion", "greater than 0"),
+        ({"claims": [{"arrivals": {"rate": 0}}]}, "claims.0.arrivals.rate", "greater than 0"),
+        ({"claims": [{"arrivals": {"rate": 1, "opposite": 2}}]}, "claims.0.arrivals.opposite", "or equal to 1"),
+        ({"claims": [{"instrument": {"bars": 48}, "arrivals": {"rate": 1}}]}, "(whole)", 'arrive late; .*"mark"'),
+        ({"hedges": [{"roll_bars": 4}, {}]}, "(whole)", "drop it from the perpetual"),
+        ({"hedges": [listed(roll_bars=7), {}]}, "(whole)", "roll_bars = 7 must divide bars = 720"),
+        ({"hedges": [listed(bars=24), {}]}, "(whole)", "may end before the next is listed, 48 bars on"),
+        ({"hedges": [listed(), {}]}, "(whole)", 'set closing = "mark"'),
+        ({"hedges": [listed(), {}], "closing": "mark", "margin": {"mode": "cross"}}, "(whole)", 'margin mode "none"'),
     ],
 )  # fmt: skip
 def test_a_contract_that_cannot_be_is_one_line_with_the_place(raw: dict[str, Any], place: str, words: str) -> None:
@@ -75,8 +91,14 @@ def test_a_contract_that_cannot_be_is_one_line_with_the_place(raw: dict[str, Any
     [
         ({"volatility": [-0.5]}, "greater than 0"),
         ({"volatility": []}, "at least 1 item"),
-        ({"volatility": [float("nan")]}, "greater than 0|finite"),
-        ({"spot": 0.0}, "greater than 0"),
+        ({"volatility": [float("nan")]}, "not nan"),
+        ({"volatility": [1e6]}, "less than or equal to 100"),
+        ({"spot": 0.0}, "greater than or equal to 0.000000001"),
+        ({"spot": 1e30}, "less than or equal to 1000000000000"),
+        ({"drift": 1e6}, "less than or equal to 100"),
+        ({"half_spread": 2.0}, "less than 1"),
+        ({"bar_hours": 1e6}, "less than or equal to 8760"),
+        ({"correlation": [[1.0, 0.5], [0.5]], "volatility": [0.5, 0.5]}, "2 rows of 2 entries"),
         ({"assets": 5}, ""),
         ({"assets": "btc_2017_2022"}, ""),
         ({"correlation": [[1.0, 2.0], [2.0, 1.0]], "volatility": [0.5, 0.5]}, "positive definite"),
@@ -112,6 +134,33 @@ def test_collateral_in_the_coin_of_an_asset_that_is_not_there_is_refused() -> No
     margin = {"mode": "cross", "collateral": [{"amount": 1.0, "asset": 3}]}
     with pytest.raises(BadInput, match=r"^margin: collateral in asset 3, the market has 1[^\n]*$"):
         world(1, 1, contract(margin=margin))
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"notional": 1e38}, "observation"),
+        ({"hedges": [{}], "claims": [{"instrument": {"bars": 48}, "units": 1e30}]}, "reward"),
+    ],
+)
+def test_settings_out_of_all_proportion_are_refused_before_a_nan_is_learned_from(
+    changed: dict[str, Any], what: str
+) -> None:
+    """Each number is finite, yet single precision overflows."""
+    env = HedgingVectorEnv(num_envs=2, task=task(contract(**changed)))
+
+    def played() -> None:
+        env.reset(seed=1)
+        env.step(np.ones(env.action_space.shape, dtype=np.float32))
+
+    with pytest.raises(BadInput, match=rf"^{what} of environment 0 is (nan|-?inf); bring the task's settings nearer"):
+        played()
+
+
+def test_a_folder_in_place_of_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "task.toml").mkdir()
+    with pytest.raises(BadInput, match=r"task\.toml: is a directory; give the path of an existing TOML file$"):
+        Task.load(tmp_path / "task.toml")
 
 
 @pytest.mark.parametrize(("paths", "hedgers"), [(0, 1), (1, 0), (-3, 1)])

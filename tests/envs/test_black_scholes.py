@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from envs.pricing import black_scholes
-from envs.pricing.black_scholes import call_delta, call_price, d1, delta, gamma, greeks, price, vanna, vega, volga
+from envs.pricing.black_scholes import d1, delta, gamma, greeks, price, vanna, vega, volga
 
 ULP = 2.3e-16  # spacing of float64 at 1
-EACH = [call_price, call_delta, gamma, vega, vanna, volga, d1]
+EACH = [price, delta, gamma, vega, vanna, volga, d1]
 FIELDS = ("value", "delta", "gamma", "vega", "theta")
 spots = st.floats(0.05, 20.0)  # per unit of strike
 times = st.floats(1e-4, 3.0)
@@ -147,9 +147,9 @@ def test_put_call_parity(spot: float, time: float, volatility: float, rate: floa
 def test_gradient_of_price_is_delta() -> None:
     spot = torch.tensor([60.0, 100.0, 170.0], dtype=torch.float64, requires_grad=True)
     strike, time, volatility = double(100.0, 0.1, 0.8)
-    call_price(spot, strike, time, volatility).sum().backward()  # type: ignore[no-untyped-call]
+    price(spot, strike, time, volatility).sum().backward()  # type: ignore[no-untyped-call]
     assert spot.grad is not None
-    assert spot.grad.tolist() == pytest.approx(call_delta(spot, strike, time, volatility).tolist(), rel=1e-12)
+    assert spot.grad.tolist() == pytest.approx(delta(spot, strike, time, volatility).tolist(), rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -157,18 +157,18 @@ def test_gradient_of_price_is_delta() -> None:
 def test_without_time_or_volatility_the_call_is_its_payoff(dtype: torch.dtype, time: float, volatility: float) -> None:
     spot = torch.tensor([80.0, 100.0, 125.0], dtype=dtype)
     rest = [torch.tensor(value, dtype=dtype) for value in (100.0, time, volatility)]
-    assert call_price(spot, *rest).tolist() == [0.0, 0.0, 25.0]
-    assert call_delta(spot, *rest).tolist() == [0.0, 0.5, 1.0]
+    assert price(spot, *rest).tolist() == [0.0, 0.0, 25.0]
+    assert delta(spot, *rest).tolist() == [0.0, 0.5, 1.0]
     assert gamma(spot, *rest).tolist() == [0.0, 0.0, 0.0]
 
 
 def test_limits_far_from_the_strike() -> None:
     strike, time, volatility = double(100.0, 0.25, 0.8)
     low, high = double(1e-8, 1e12)
-    assert float(call_price(low, strike, time, volatility)) == pytest.approx(0.0, abs=1e-20)
-    assert float(call_delta(low, strike, time, volatility)) == pytest.approx(0.0, abs=1e-20)
-    assert float(call_price(high, strike, time, volatility)) == pytest.approx(1e12 - 100, rel=1e-15)
-    assert float(call_delta(high, strike, time, volatility)) == 1.0
+    assert float(price(low, strike, time, volatility)) == pytest.approx(0.0, abs=1e-20)
+    assert float(delta(low, strike, time, volatility)) == pytest.approx(0.0, abs=1e-20)
+    assert float(price(high, strike, time, volatility)) == pytest.approx(1e12 - 100, rel=1e-15)
+    assert float(delta(high, strike, time, volatility)) == 1.0
     assert float(low * gamma(low, strike, time, volatility)) == pytest.approx(0.0, abs=1e-20)
     assert float(high * gamma(high, strike, time, volatility)) == pytest.approx(0.0, abs=1e-20)
 
@@ -192,8 +192,8 @@ def test_ndtr_is_the_normal_distribution_function() -> None:
 def test_another_currency_changes_only_the_unit(spot: float, time: float, volatility: float, currency: float) -> None:
     one = double(spot, 1.0, time, volatility)
     other = double(spot * currency, currency, time, volatility)
-    assert float(call_price(*other)) / currency == pytest.approx(float(call_price(*one)), rel=1e-9, abs=1e-13)
-    assert float(call_delta(*other)) == pytest.approx(float(call_delta(*one)), rel=1e-9, abs=1e-13)
+    assert float(price(*other)) / currency == pytest.approx(float(price(*one)), rel=1e-9, abs=1e-13)
+    assert float(delta(*other)) == pytest.approx(float(delta(*one)), rel=1e-9, abs=1e-13)
     assert float(gamma(*other)) * currency == pytest.approx(float(gamma(*one)), rel=1e-9, abs=1e-13)
     assert float(vega(*other)) / currency == pytest.approx(float(vega(*one)), rel=1e-9, abs=1e-13)
     assert float(delta(*other, False)) == pytest.approx(float(delta(*one, False)), rel=1e-9, abs=1e-13)
@@ -203,8 +203,8 @@ def test_another_currency_changes_only_the_unit(spot: float, time: float, volati
 def test_price_stands_within_its_bounds_of_no_arbitrage(spot: float, time: float, volatility: float) -> None:
     arguments = double(spot, 1.0, time, volatility)
     rounding = 20 * ULP * (1 + spot)
-    assert max(0.0, spot - 1) - rounding <= float(call_price(*arguments)) <= spot + rounding
-    assert 0 <= float(call_delta(*arguments)) <= 1
+    assert max(0.0, spot - 1) - rounding <= float(price(*arguments)) <= spot + rounding
+    assert 0 <= float(delta(*arguments)) <= 1
     assert float(gamma(*arguments)) >= 0
 
 
@@ -212,14 +212,14 @@ def test_price_stands_within_its_bounds_of_no_arbitrage(spot: float, time: float
 def test_price_rises_with_spot_time_and_volatility_and_falls_with_the_strike(
     spot: float, time: float, volatility: float, step: float
 ) -> None:
-    base = float(call_price(*double(spot, 1.0, time, volatility)))
+    base = float(price(*double(spot, 1.0, time, volatility)))
     rounding = 20 * ULP * (2 + spot)
     for other in ((spot + step, 1.0, time, volatility), (spot, 1.0, time + step, volatility)):
-        assert float(call_price(*double(*other))) >= base - rounding
-    assert float(call_price(*double(spot, 1.0, time, volatility + step))) >= base - rounding
-    assert float(call_price(*double(spot, 1 + step, time, volatility))) <= base + rounding
-    assert float(call_delta(*double(spot + step, 1.0, time, volatility))) >= float(
-        call_delta(*double(spot, 1.0, time, volatility))
+        assert float(price(*double(*other))) >= base - rounding
+    assert float(price(*double(spot, 1.0, time, volatility + step))) >= base - rounding
+    assert float(price(*double(spot, 1 + step, time, volatility))) <= base + rounding
+    assert float(delta(*double(spot + step, 1.0, time, volatility))) >= float(
+        delta(*double(spot, 1.0, time, volatility))
     ) * (1 - 1e-12)
 
 
@@ -227,7 +227,7 @@ def test_price_rises_with_spot_time_and_volatility_and_falls_with_the_strike(
 def test_near_the_money_price_strictly_rises(moneyness: float, time: float, volatility: float) -> None:
     """Where vega and theta are far above rounding."""
     spot = math.exp(moneyness)
-    base = float(call_price(*double(spot, 1.0, time, volatility)))
-    assert float(call_price(*double(spot, 1.0, time, volatility * 1.01))) > base + 1e-5
-    assert float(call_price(*double(spot, 1.0, time * 1.01, volatility))) > base + 1e-5
-    assert float(call_price(*double(spot * 1.01, 1.0, time, volatility))) > base + 1e-3
+    base = float(price(*double(spot, 1.0, time, volatility)))
+    assert float(price(*double(spot, 1.0, time, volatility * 1.01))) > base + 1e-5
+    assert float(price(*double(spot, 1.0, time * 1.01, volatility))) > base + 1e-5
+    assert float(price(*double(spot * 1.01, 1.0, time, volatility))) > base + 1e-3

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agents.banded_greeks import BandedGreeks
-from agents.delta import Delta
-from agents.delta_gamma import DeltaGamma
-from agents.zakamouline import Zakamouline
+from agents.classical.banded_greeks import BandedGreeks
+from agents.classical.delta import Delta
+from agents.classical.delta_gamma import DeltaGamma
+from agents.classical.zakamouline import Zakamouline
 from envs import decision
 from envs.decision import Band
 from envs.hedging import HedgingWorld

@@ -1,4 +1,4 @@
-"""The hedging world: an episode worked by hand, telescoping rewards, shared paths, and hedging that replicates."""
+"""The hedging world: telescoping rewards, shared paths, and restarts."""
 
 from __future__ import annotations
 
@@ -8,155 +8,25 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from agents.delta import Delta
-from agents.delta_gamma import DeltaGamma
-from agents.fixed_band import FixedBand
-from agents.no_hedge import NoHedge
-from agents.zakamouline import Zakamouline
+from agents.classical.delta import Delta
+from agents.classical.delta_gamma import DeltaGamma
+from agents.classical.fixed_band import FixedBand
+from agents.classical.no_hedge import NoHedge
+from agents.classical.zakamouline import Zakamouline
 from envs import decision, register, rewards
 from envs.book import Book
 from envs.hedging import LOSS_FEATURES, HedgingWorld
-from envs.markets import garch as simulation
 from envs.objectives.mean_shortfall import MeanShortfall
-from envs.pricing import black_scholes
 from envs.seeding import generators
 from envs.task import Task
 from envs.types import BadInput
-from tests.envs.worlds import BTC, F64, at, band, carried, contract, free, scripted, task, tensor, world
+from tests.envs.worlds import BTC, F64, PLAIN, band, call, carried, contract, free, standard_error, task, world
+
+pytestmark = pytest.mark.usefixtures("small_market")
 
 SHORT = contract()
-PLAIN = {"instrument": {"kind": "perpetual"}, "lot_fraction": 0.0, "execution": {"impact": 0.0}}
 MARGINED = {"mode": "isolated", "collateral": [{"amount": 0.5}]}
-
-
-@pytest.fixture(autouse=True)
-def _small_market(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here is about the start or the law of the shocks."""
-    monkeypatch.setattr(simulation, "BURN_IN", 50)
-    monkeypatch.setattr(simulation, "ATOMS", 1 << 12)
-
-
-def call(spot: float, strike: float, bars: int, volatility: float = 0.8) -> float:
-    return float(black_scholes.price(*(tensor(v) for v in (spot, strike, bars / 8760, volatility))))
-
-
-def standard_error(sample: Tensor) -> Tensor:
-    return sample.std(0) / math.sqrt(len(sample))
-
-
-# Episodes by hand.
-
-HAND = contract(
-    bars=4, decision_bars=2, notional=1000.0,
-    hedges=[{**PLAIN, "execution": {"impact": 0.0, "tiers": [{"maker": 0, "taker": 1e-3}]}}],
-)  # fmt: skip
-VENUE = {"half_spread": 1e-3, "funding_rate": 0.5}
-
-
-def test_an_episode_by_hand() -> None:
-    """Sold at 100, hedged with 5 then 8 units, funded four times on the mark, sold and paid at 110."""
-    spots = [100.0, 101.0, 104.0, 103.0, 110.0]
-    made = scripted(HAND, spots, mark=[1.001 * spot for spot in spots], **VENUE)
-    premium = 10 * call(100, 100, 4)
-    assert float(made.episode.book.claims) == pytest.approx(premium, rel=1e-9)
-    assert float(made.episode.loss) == pytest.approx(0.0, abs=1e-12)
-
-    _, ended, loss = made.advance(at(made, 0.5))
-    price = 100.1 * 1.001
-    cash = -5 * price * (1 + 1e-3) - 5 * 0.5 / 8760 * (100.1 + 101 * 1.001)
-    liability = 10 * call(104, 100, 2)
-    assert not ended.any()
-    assert float(loss) == pytest.approx(-(premium + cash + 5 * 104 * 1.001 - liability) / 1000, rel=1e-9)
-
-    _, ended, loss = made.advance(at(made, 0.8))
-    price = 104 * 1.001 * 1.001
-    cash -= 3 * price * (1 + 1e-3) + 8 * 0.5 / 8760 * (104 * 1.001 + 103 * 1.001)
-    cash += 8 * 110 * 1.001 * 0.999 * (1 - 1e-3)
-    book = made.episode.book
-    assert ended.all()
-    assert float(book.units) == 0.0
-    assert float(book.cash) == pytest.approx(cash, rel=1e-9)
-    assert float(book.claims) == pytest.approx(premium - 100, rel=1e-9)
-    assert float(loss) == pytest.approx(-(premium + cash - 100) / 1000, rel=1e-9)
-    assert float(book.trades) == 3.0
-
-
-def test_an_option_that_ends_below_its_strike_pays_nothing() -> None:
-    made = scripted(HAND, [100.0, 99.0, 98.0, 97.0, 96.0], **VENUE)
-    premium = float(made.episode.book.claims)
-    for _ in range(2):
-        _, ended, loss = made.advance(at(made, 0.0))
-    assert ended.all()
-    assert float(loss) == pytest.approx(-premium / 1000, rel=1e-12)
-    assert float(made.episode.book.fees) == 0.0
-
-
-def test_hedges_taken_at_their_mark_cost_nothing_to_end() -> None:
-    made = scripted(HAND.model_copy(update={"closing": "mark"}), [100.0] * 5, half_spread=1e-3)
-    made.advance(at(made, 0.5))
-    paid = float(made.episode.book.fees)
-    made.advance(at(made, 0.5))
-    assert float(made.episode.book.fees) == paid > 0
-    assert float(made.episode.book.units) == 0.0
-
-
-@pytest.mark.parametrize("rate", [0.5, -0.5])
-def test_longs_pay_a_positive_funding_rate_and_shorts_receive_it(rate: float) -> None:
-    """Ten units at 100 for two hours at 50 % a year, each decision."""
-    for held in (1.0, -1.0):
-        made = scripted(HAND, [100.0] * 5, funding_rate=rate)
-        for decisions in (1, 2):
-            made.advance(at(made, held))
-            expected = held * 10 * 100 * rate * 2 / 8760 * decisions
-            assert float(made.episode.book.funding) == pytest.approx(expected, rel=1e-12)
-
-
-def test_a_dated_future_converges_to_the_index() -> None:
-    """Bought at S·e^{bτ} and settled at the spot, with no fee: in a still market its holder loses just the basis."""
-    future = {"instrument": {"kind": "future", "basis": 0.3}, "lot_fraction": 0.0, "execution": {"impact": 0.0}}
-    rules = contract(bars=4, decision_bars=2, hedges=[future], claims=[{"instrument": {"kind": "spot"}, "units": 1.0}])
-    made = scripted(rules, [100.0] * 5)
-    for _ in range(2):
-        _, _, loss = made.advance(at(made, -1.0))
-    basis = math.expm1(0.3 * 4 / 8760)
-    assert float(loss) == pytest.approx(-(basis - 5e-4 * (1 + basis)), rel=1e-9)
-    assert float(made.episode.book.trades) == 1.0
-    assert float(made.episode.book.units) == 0.0
-
-
-def test_a_basis_trade_earns_the_funding_whatever_the_price_does() -> None:
-    """Spot held, as much perpetual short at the index: 10 % a year on 1,000, four bars."""
-    rules = contract(bars=4, decision_bars=2, notional=1000.0, claims=[{"instrument": {"kind": "spot"}, "units": 1.0}])
-    spots = [100.0, 120.0, 90.0, 70.0, 140.0]
-    made = scripted(rules, spots, funding_rate=0.1)
-    for _ in range(2):
-        _, _, loss = made.advance(band(made, Delta()))
-    assert float(loss) == pytest.approx(-10 * 0.1 / 8760 * sum(spots[:4]) / 1000, rel=1e-9)
-
-
-def test_profit_in_coin_is_counted_in_coin() -> None:
-    """A call sold for cash with nothing held loses payoff less premium, at the last spot: per base coin."""
-    rules = contract(bars=4, decision_bars=2, notional=1000.0, numeraire="coin")
-    made = scripted(rules, [100.0, 101.0, 104.0, 103.0, 125.0])
-    for _ in range(2):
-        _, _, loss = made.advance(at(made, 0.0))
-    assert float(loss) == pytest.approx(-(call(100, 100, 4) - 25) / 125, rel=1e-9)
-
-
-def test_in_coin_a_coin_settled_option_is_replicated_by_its_premium_adjusted_delta() -> None:
-    """The neutral hedge, worth included, leaves a tenth of the deviation in coin, as 48 decisions do in quote."""
-    claims = [{"instrument": {"bars": 48, "settlement": "coin"}}]
-    rules = contract(claims=claims, decision_bars=1, numeraire="coin")
-    made = world(801, 2000, rules, hedgers=2)
-    seen = made.observation
-    spot, base = made.episode.quotes[0].spot, made.episode.portfolio.base[0]
-    assert seen.worth is not None
-    adjusted = -seen.scene.exposures[0].delta / base
-    assert (seen.neutral[:, 0, 0] - adjusted - seen.worth[:, 0] / (spot * base)).abs().max() < 1e-12
-    _, losses = carried(made, Delta(), NoHedge())
-    assert float(losses[:, 0].std()) < 0.12 * float(losses[:, 1].std())
 
 
 # Cohorts and their rewards.
@@ -293,7 +163,8 @@ def test_restart_opens_fresh_claims_where_ended_and_only_there() -> None:
         assert torch.equal(getattr(new.book, field.name)[~ended], getattr(old.book, field.name)[~ended]), field.name
     assert torch.equal(new.portfolio.terms[0].strike[~ended], old.portfolio.terms[0].strike[~ended])
     assert torch.equal(new.loss[~ended], old.loss[~ended])
-    assert torch.equal(new.quotes[0].spot, old.quotes[0].spot)
+    assert torch.equal(new.quotes[0].spot[~ended], old.quotes[0].spot[~ended])
+    assert (spot[ended] == 1).all()  # this market begins anew with the episode
 
 
 BOOK = contract(
@@ -388,103 +259,6 @@ def test_cohorts_come_in_blocks_that_make_up_the_whole() -> None:
     assert [made.paths for made in worlds] == [4, 4, 2]
     assert all((made.episode.bars_left == 48).all() for made in worlds)
     assert len({spot for made in worlds for spot in made.episode.quotes[0].spot.tolist()}) == 10
-
-
-# Hedging that replicates.
-
-
-def replicated(decision_bars: int, paths: int, **changed: Any) -> Tensor:
-    """Losses (paths,) of the delta hedge over 240 hourly bars."""
-    made = world(820, paths, contract(bars=240, decision_bars=decision_bars, **changed))
-    return carried(made, Delta())[1][:, 0]
-
-
-def test_hedging_error_falls_with_the_root_of_the_number_of_decisions() -> None:
-    """240, 60 and 15 decisions on the same n = 1,500 paths; √(π/4)·σ·vega/√N in the limit (Derman and Kamal 1999).
-
-    Each standard deviation within k = 4 standard errors, √((kurtosis − 1)/(4n)) of itself, and 4 % for finite N.
-    """
-    n, life = 1500, 240 / 8760
-    vega = math.sqrt(life / (2 * math.pi)) * math.exp(-0.125 * 0.64 * life)
-    for decision_bars in (1, 4, 16):
-        loss = replicated(decision_bars, n)
-        std, centred = float(loss.std()), loss - loss.mean()
-        kurtosis = float(centred.pow(4).mean()) / std**4
-        limit = math.sqrt(math.pi / 4) * 0.8 * vega / math.sqrt(240 / decision_bars)
-        assert abs(std / limit - 1) < 4 * math.sqrt((kurtosis - 1) / (4 * n)) + 0.04, decision_bars
-        assert abs(float(loss.mean())) < 4 * std / math.sqrt(n)
-
-
-def test_a_delta_hedge_loses_its_costs_on_average() -> None:
-    """Mean loss = mean of fees and slippage, k = 4 standard errors of the loss beyond them, n = 3,000."""
-    dear = {**free(), "execution": {"impact": 1e-3}}
-    hedging = world(
-        821,
-        3000,
-        contract(hedges=[dear]),
-        market={"kind": "gbm", "settings": {"volatility": [0.8], "half_spread": 1e-3}},
-    )
-    _, loss = carried(hedging, Delta())
-    book = hedging.episode.book
-    costs = (book.fees + book.slippage) / 1e6
-    beyond = (loss - costs)[:, 0]
-    assert float(beyond.mean().abs()) < 4 * float(standard_error(beyond))
-    assert float(costs.mean()) > 10 * float(standard_error(beyond))
-
-
-def test_a_fairly_priced_option_has_no_mean_loss_even_unhedged() -> None:
-    """k = 4 standard errors, n = 20,000; the hedge takes most of the deviation away, and gamma too most of the rest."""
-    n = 20_000
-    rules = contract(hedges=[{**free(), "instrument": {"kind": "option", "bars": 96}}, free()], decision_bars=4)
-    _, loss = carried(world(822, n, rules, hedgers=3), NoHedge(), Delta(), DeltaGamma())
-    assert (loss.mean(0).abs() < 4 * standard_error(loss)).all()
-    assert float(loss[:, 1].std()) < 0.35 * float(loss[:, 0].std())
-    assert float(loss[:, 2].std()) < 0.5 * float(loss[:, 1].std())
-
-
-def test_costs_are_what_separates_a_dear_world_from_a_free_one() -> None:
-    """On the same paths and holdings: exactly the fees and the slippage booked."""
-    free_, paid = (
-        world(823, 50, contract(hedges=[hedge])) for hedge in (free(), {**free(), "execution": {"impact": 1e-3}})
-    )
-    one, other = (carried(each, Delta())[1] for each in (free_, paid))
-    book = paid.episode.book
-    assert (other - one - (book.fees + book.slippage) / 1e6).abs().max() < 1e-9
-    assert (other > one).all()
-
-
-def test_a_target_delta_is_held() -> None:
-    """A long delta of 0.4 kept through a short call's life: its loss is the neutral hedge's less 0.4 of the move."""
-    neutral, tilted = (world(824, 200, contract(target={"delta": delta})) for delta in (0.0, 0.4))
-    one, other = (carried(each, Delta())[1][:, 0] for each in (neutral, tilted))
-    move = tilted.episode.quotes[0].spot / tilted.episode.portfolio.terms[0].strike[:, 0] - 1
-    assert (one - other - 0.4 * move).abs().max() < 1e-9
-
-
-def test_the_loss_versus_rebalancing_of_a_position_is_what_its_fees_repay() -> None:
-    """Fees of once the loss: mean 0 when delta-hedged; of none: the loss ½·|Γ|S²σ² is lost. k = 4, n = 4,000."""
-    means = []
-    for fees in (1.0, 0.0):
-        claim = {"instrument": {"kind": "liquidity_position", "fees_over_loss": fees}, "units": 1.0}
-        hedging = world(825, 4000, contract(bars=48, decision_bars=1, claims=[claim]))
-        _, loss = carried(hedging, Delta())
-        means.append((float(loss.mean()), float(standard_error(loss[:, 0]))))
-    (fair, error), (bare, bare_error) = means
-    assert abs(fair) < 4 * error
-    liquidity = 1 / (2 - math.sqrt(1 / 1.25) - math.sqrt(0.8))
-    assert bare == pytest.approx(liquidity / 4 * 0.64 * 48 / 8760, abs=4 * bare_error + 1e-5)
-
-
-def test_two_assets_are_hedged_apart_and_add_up() -> None:
-    """Calls on both with their own perpetuals: on the same paths the losses of each alone add up to that of both."""
-    market = {"kind": "gbm", "settings": {"volatility": [0.8, 0.6], "correlation": [[1.0, 0.5], [0.5, 1.0]]}}
-    claims = [{"instrument": {"bars": 48, "asset": a}} for a in (0, 1)]
-    hedges = [free(asset=0), free(asset=1)]
-    both, first, second = (
-        carried(world(826, 50, contract(claims=own, hedges=hedges), market=market), Delta())[1]
-        for own in (claims, claims[:1], claims[1:])
-    )
-    assert (both - first - second).abs().max() < 1e-9
 
 
 def test_the_horizon_of_forecasts_covers_the_quoted_month_and_the_longest_option() -> None:

@@ -100,13 +100,48 @@ def test_every_bad_row_has_its_line_and_long_lists_are_capped(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("header", "line", "reason"),
     [
-        ("time,open,high,low,close", "2024-01-01T00:00:00Z,1,1,1,1", "no column volume"),
+        ("time,open,high,low,volume", "2024-01-01T00:00:00Z,1,1,1,1", "no column close"),
+        ("close,volume", "1,1", "no column time"),
+        ("time,close,open,close", "2024-01-01T00:00:00Z,1,1,2", "column close stands twice; remove one"),
+        ("time,close", "2024-01-01T00:00:00Z,1", "only one row; a bar's length shows from two"),
         (HEADER, "2024-01-01T00:00:00Z,1,1,1,1,1,a,0,9", "more cells than the header"),
     ],
 )
 def test_a_table_of_the_wrong_shape_is_refused(tmp_path: Path, header: str, line: str, reason: str) -> None:
     with pytest.raises(BadInput, match=reason):
         load_bars(written(tmp_path / "mine.csv", [line], header))
+
+
+def test_what_a_file_lacks_is_filled_from_its_closes(tmp_path: Path) -> None:
+    """An open is the close before, but not across a gap or a splice; extremes are those of open and close."""
+    closes = {0: 100, 1: 103, 2: 101, 4: 99, 5: 98}
+    lines = [f"2024-01-01T{hour:02d}:00:00Z,{close},{int(hour == 5)}" for hour, close in closes.items()]
+    bars = load_bars(written(tmp_path / "mine.csv", lines, "time,close,splice"))
+    found = {name: bars.frame[name].tolist() for name in ("open", "high", "low", "close", "volume")}
+    assert found == {
+        "open": [100, 100, 103, 99, 98],
+        "high": [100, 103, 103, 99, 98],
+        "low": [100, 100, 101, 99, 98],
+        "close": [100, 103, 101, 99, 98],
+        "volume": [0] * 5,
+    }
+
+
+def test_a_filled_open_keeps_within_the_extremes_given(tmp_path: Path) -> None:
+    """A price that jumped between two bars is no contradiction in the file."""
+    lines = ["2024-01-01T00:00:00Z,101,99,100", "2024-01-01T01:00:00Z,98,96,97", "2024-01-01T02:00:00Z,99,98,98"]
+    frame = load_bars(written(tmp_path / "mine.csv", lines, "time,high,low,close")).frame
+    assert frame["open"].tolist() == [100, 98, 98]
+
+
+def test_extremes_are_filled_from_opens_and_a_bad_close_is_told_once(tmp_path: Path) -> None:
+    good = ["2024-01-01T00:00:00Z,100,101", "2024-01-01T01:00:00Z,102,100", "2024-01-01T02:00:00Z,100,99"]
+    frame = load_bars(written(tmp_path / "mine.csv", good, "time,open,close")).frame
+    assert (frame["high"].tolist(), frame["low"].tolist()) == ([101, 102, 100], [100, 100, 99])
+    with pytest.raises(BadInput) as caught:
+        load_bars(written(tmp_path / "mine.csv", [good[0], good[1][:-3] + "nan", good[2]], "time,open,close"))
+    assert str(caught.value).endswith("row 3: close is not a positive number; correct or remove the row")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["none.csv", "mine.txt", "torn.csv.gz", "empty.csv", "bare.csv"])

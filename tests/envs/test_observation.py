@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any, get_type_hints
 
@@ -13,77 +12,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agents.banded_greeks import BandedGreeks
-from agents.zakamouline import Zakamouline
-from envs import decision, observation, scene
+from agents.classical.zakamouline import Zakamouline
+from envs import decision, observation
 from envs.calibration import Calibration
 from envs.contract import Contract
 from envs.hedging import HedgingWorld
-from envs.markets import garch as simulation
 from envs.observation import Observation, Observer
 from envs.pricing import black_scholes
 from envs.scene import REFERENCE_LIFE, Scene
 from envs.surface import Surface
-from envs.task import DATA, Task
-from envs.types import BadInput, Quote, taken
+from envs.task import Task
+from envs.types import BadInput, Quote
 from envs.volatility.memory import Filter, Memory
-from tests.envs.worlds import BTC, F64, band, contract, free, world
+from tests.envs.lives import BOOK, CALIBRATION, KINDS, PAIR, lived, observed
+from tests.envs.worlds import BTC, F64, band, contract, world
 
+pytestmark = pytest.mark.usefixtures("small_market")
 ULPS = 64  # units in the last place that two batch sizes may differ by
-CALIBRATION = Calibration.load(DATA / "btc_2017_2022.toml")
-CALL = contract(bars=240, margin={"mode": "isolated", "collateral": [{"amount": 0.5}]})
-BOOK = contract(
-    bars=240,
-    claims=[
-        {"instrument": {"right": "call", "moneyness": [0.7, 1.4], "bars": [24, 240]}, "units": [-0.7, 0.3], "count": 3},
-        {"instrument": {"right": "put", "settlement": "coin", "moneyness": 0.9, "bars": 240}},
-    ],
-    hedges=[{**free(), "instrument": {"kind": "option", "bars": 480}}, free()],
-    margin={"mode": "cross", "portfolio": True, "collateral": [{"amount": 1.0}]},
-)
-PAIR = contract(
-    bars=240,
-    claims=[{"instrument": {"bars": 240, "asset": a}} for a in (0, 1)],
-    hedges=[free(asset=0), free(asset=1)],
-)
-ETH_TOO = {"settings": {"assets": ["btc_2017_2022", "eth_2022_2024"], "correlation": [[1.0, 0.84], [0.84, 1.0]]}}
-KINDS = {"call": (CALL, BTC), "book": (BOOK, BTC), "pair": (PAIR, ETH_TOO)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_market() -> Iterator[None]:
-    """Nothing here is about the start or the law of the shocks."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(simulation, "BURN_IN", 50)
-        patch.setattr(simulation, "ATOMS", 1 << 12)
-        yield
-
-
-def lived(kind: str, dtype: torch.dtype = F64, paths: int = 40) -> HedgingWorld:
-    """Two hedgers on each path, half of a life on, with hedges held."""
-    rules, market = KINDS[kind]
-    made = world(601, paths, rules, hedgers=2, market=market, dtype=dtype)
-    for _ in range(rules.decisions // 2):
-        made.advance(band(made, Zakamouline(5.0), BandedGreeks(20.0, 0.1)))
-    return made
 
 
 @pytest.fixture(scope="module", params=list(KINDS))
-def made(request: pytest.FixtureRequest) -> HedgingWorld:
+def made(request: pytest.FixtureRequest, small_market: None) -> HedgingWorld:
     return lived(request.param)
-
-
-def observed(made: HedgingWorld, row: slice = slice(None), own: slice = slice(None), **changed: Any) -> Observation:
-    """By the world's observer, of some paths and hedgers, or of what `changed`: quotes, portfolio, terms, book."""
-    now = made.episode
-    quotes, book = changed.get("quotes", now.quotes), changed.get("book", now.book)
-    claims, terms = changed.get("portfolio", now.portfolio), changed.get("terms", now.terms)
-    some = type(book)(**{n: v[row, own] for n, v in vars(book).items()})
-    views = made.observer.views(taken(quotes, row), taken(now.memories, row))
-    claims, terms = taken(claims, row), taken(terms, row)
-    traded = scene.traded(made.contract, terms, views)
-    cushion = made.custodian.cushion(some, claims, traded, views)
-    return made.observer.observe(Scene(made.contract, views, claims, traded, some.units), cushion)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
@@ -306,104 +256,13 @@ def test_the_features_of_an_ended_episode_are_finite() -> None:
     assert (ended.observation.scene.exposures[0].last_bars == 0).all()
 
 
-# The hash.
-
-
-def leaves(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Paths to the numbers of nested dictionaries and lists."""
-    if isinstance(tree, dict):
-        for name, value in tree.items():
-            yield from leaves(value, (*path, name))
-    elif isinstance(tree, list):
-        for index, value in enumerate(tree):
-            yield from leaves(value, (*path, index))
-    elif isinstance(tree, (int, float)) and not isinstance(tree, bool):
-        yield path
-
-
-def changed(tree: Any, path: tuple[Any, ...]) -> Any:
-    """`tree` with the number at `path` a thousandth larger, an integer by one."""
-    if not path:
-        return tree + 1 if isinstance(tree, int) else tree * 1.001 + 1e-9
-    copy = dict(tree) if isinstance(tree, dict) else list(tree)
-    copy[path[0]] = changed(tree[path[0]], path[1:])
-    return copy
-
-
-def with_(observer: Observer, **parts: Any) -> Observer:
-    given = {"contract": observer.contract, "calibrations": observer.calibrations, **parts}
-    return Observer(given["contract"], given["calibrations"], observer.filters, observer.surfaces)
-
-
-def test_hash_covers_every_number_of_the_calibrations(made: HedgingWorld) -> None:
-    """Each alone, whether or not it makes sense: so no field can be forgotten."""
-    seen = {made.observer.sha256}
-    for a, calibration in enumerate(made.observer.calibrations):
-        raw = calibration.model_dump(mode="json")
-        paths = [path for path in leaves(raw) if path[0] != "source"]
-        assert len(paths) > 40
-        for path in paths:
-            other = rebuilt(calibration, path)
-            rows = list(made.observer.calibrations)
-            rows[a] = other
-            seen.add(with_(made.observer, calibrations=rows).sha256)
-        count = sum(
-            1
-            for c in made.observer.calibrations[: a + 1]
-            for p in leaves(c.model_dump(mode="json"))
-            if p[0] != "source"
-        )
-        assert len(seen) == 1 + count
-
-
-def rebuilt(model: Any, path: tuple[Any, ...]) -> Any:
-    """A section with one number changed, unchecked."""
-    if not path:
-        return changed(model, ())
-    if isinstance(model, tuple):
-        return tuple(rebuilt(v, path[1:]) if i == path[0] else v for i, v in enumerate(model))
-    return model.model_copy(update={path[0]: rebuilt(getattr(model, path[0]), path[1:])})
-
-
-def test_hash_covers_every_number_of_the_contract(made: HedgingWorld) -> None:
-    """Bars and assets cannot be others than the market's."""
-    seen, all_paths = {made.observer.sha256}, leaves(made.contract.model_dump(mode="json"))
-    paths = [path for path in all_paths if path[-1] not in ("bar_hours", "asset")]
-    for path in paths:
-        seen.add(with_(made.observer, contract=rebuilt(made.contract, path)).sha256)
-    assert len(seen) == 1 + len(paths)
-    assert len(paths) > 15
-
-
-def test_hash_covers_words_names_and_their_order() -> None:
-    made = lived("call", paths=1)
-    words = made.contract.claims[0].model_copy(
-        update={"instrument": made.contract.claims[0].instrument.model_copy(update={"right": "put"})}
-    )
-    other = with_(made.observer, contract=made.contract.model_copy(update={"claims": (words,)}))
-    assert other.sha256 != made.observer.sha256
-    again = with_(made.observer)
-    assert again.sha256 == made.observer.sha256
-    again.names = again.names[1:] + again.names[:1]
-    assert again.sha256 != made.observer.sha256
-
-
-def test_hash_stands_still_where_nothing_enters_a_feature() -> None:
-    """Where the numbers came from, the dtype, the filter's object, and another run are no parameters."""
-    one, other = lived("call", torch.float32, 1).observer, lived("call", F64, 1).observer
-    source = one.calibrations[0].source.model_copy(update={"asset": "x", "bars": 1, "sha256": "0"})
-    relabelled = with_(one, calibrations=(one.calibrations[0].model_copy(update={"source": source}),))
-    assert one.sha256 == other.sha256 == relabelled.sha256
-    assert len(one.sha256) == 64
-
-
 # What it is made of.
 
 
 def test_an_observation_can_be_made_of_nothing_but_what_anyone_sees() -> None:
     """No parameter could carry a simulator's hidden state."""
     assert get_type_hints(Observer.observe) == {
-        "scene": Scene, "cushion": Tensor | None, "worth": Tensor | None, "return": Observation,
+        "scene": Scene, "cushion": Tensor | None, "worth": Tensor | None, "loss": Tensor | None, "return": Observation,
     }  # fmt: skip
     views = get_type_hints(Observer.views)
     assert (str(views["quotes"]), str(views["memories"])) == (

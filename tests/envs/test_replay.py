@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agents.delta import Delta
+from agents.classical.delta import Delta
 from envs import constant, funding, recording, shocks
 from envs.contract import Claim, Contract
 from envs.history import Bars

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.delta import Delta
+from agents.classical.delta import Delta
 from envs.objective import expected_shortfall
 from envs.seeding import generators
 from envs.task import Task

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from agents.delta_gamma import DeltaGamma
-from agents.no_hedge import NoHedge
+from agents.classical.delta_gamma import DeltaGamma
+from agents.classical.no_hedge import NoHedge
 from envs.hedging import HedgingWorld
 from tests.envs.worlds import at, band, carried, contract, free, scripted, tensor, world
 

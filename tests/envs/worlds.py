@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from envs.instrument import View
 from envs.markets.gbm import GbmMarket, State
 from envs.objectives.mean_shortfall import MeanShortfall
 from envs.portfolio import Portfolio
+from envs.pricing import black_scholes
 from envs.scene import Scene, traded
 from envs.seeding import generators
 from envs.task import Task
@@ -23,6 +25,7 @@ from envs.volatility.memory import Memory
 
 F64 = torch.float64
 FREE = {"tiers": [{"maker": 0, "taker": 0}], "impact": 0.0}  # an execution that costs nothing
+PLAIN = {"instrument": {"kind": "perpetual"}, "lot_fraction": 0.0, "execution": {"impact": 0.0}}  # a hedge with fees
 UNMARGINED = {"mode": "none"}
 GBM = {"kind": "gbm", "settings": {"volatility": [0.8]}}
 BTC = {"settings": {"assets": ["btc_2017_2022"]}}
@@ -30,6 +33,16 @@ BTC = {"settings": {"assets": ["btc_2017_2022"]}}
 
 def tensor(*values: float) -> Tensor:
     return torch.tensor(values, dtype=F64)
+
+
+def call(spot: float, strike: float, bars: int, volatility: float = 0.8) -> float:
+    """The Black–Scholes price."""
+    return float(black_scholes.price(*(tensor(v) for v in (spot, strike, bars / 8760, volatility))))
+
+
+def standard_error(sample: Tensor) -> Tensor:
+    """Of the mean over paths, the first axis."""
+    return sample.std(0) / math.sqrt(len(sample))
 
 
 def free(**instrument: Any) -> dict[str, Any]:

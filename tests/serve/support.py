@@ -20,8 +20,18 @@ from envs.margin import Collateral, Margin
 from envs.task import DATA, Task
 from serve.clock import HOUR
 from serve.codec import canonical
-from serve.config import ServeConfig, Venue
-from serve.events import Event, History, OptionTraded, QuoteEvent, Started
+from serve.config import Asset, Leg, ServeConfig, Venue
+from serve.events import (
+    BalanceReport,
+    BookTraded,
+    Event,
+    History,
+    Holding,
+    OrdersReport,
+    PositionsReport,
+    QuoteEvent,
+    Started,
+)
 from serve.setup import trained_text
 
 START = 500_000 * HOUR
@@ -63,7 +73,10 @@ CONTRACT = Contract(
     margin=Margin(mode="isolated", collateral=(Collateral(amount=0.5),)),
 )
 
-VENUE = Venue(name="paper", lot=Decimal("0.001"))
+VENUE = Venue(name="paper")
+ASSETS = (Asset(name="BTC"),)
+LEGS = (Leg(symbol="BTC-PERP", lot=Decimal("0.001")),)
+PERP = "BTC-PERP"
 
 
 def task(**changes: Any) -> Task:
@@ -73,19 +86,46 @@ def task(**changes: Any) -> Task:
     return Task.model_validate({"id": "Test", "about": "a short call", "market": market, "contract": contract})
 
 
+GREEKS = {"delta": "20", "gamma": "1000", "vega": "1e6"}
+CALM: dict[str, Any] = {"calm_volatility": 1.0, "stress_volatility": 3.0, "calm_intensity": 1.5, "stress_intensity": 3}
+TARGET: dict[str, Any] = {"delta": 0, "gamma": 0, "vega": 0, "hedge_ratio": 1, "above": 0, "below": 0}
 CONFIG: dict[str, Any] = {
     "name": "test",
     "model": "model",
-    "clocks": {"warmup_bars": 30, "heartbeat_seconds": 900, "inference_seconds": 2.0, "order_seconds": 10.0},
-    "venue": {"name": "paper", "lot": "0.001"},
-    "desk": {"roll": True},
+    "assets": [{"name": "BTC"}],
+    "legs": [{"symbol": "BTC-PERP", "lot": "0.001"}],
+    "clocks": {
+        "warmup_bars": 30,
+        "heartbeat_seconds": 900,
+        "inference_seconds": 2.0,
+        "order_seconds": 10.0,
+        "order_life_seconds": 30.0,
+        "reconcile_seconds": 3600,
+        "future_seconds": 5,
+    },
+    "venue": {"name": "paper"},
+    "book": {"source": "desk", "roll": True},
+    "targets": {"BTC": TARGET},
+    "bands": {**CALM, "calm_width": 1.0, "stress_width": 1.0},
+    "execution": {
+        **CALM,
+        "depth_share": 1.0,
+        "stress_share": 1.0,
+        "slice_seconds": 14_400,
+        "slippage": 0.02,
+        "option_slippage": 0.5,
+    },
+    "stress": {"spot": [-0.2, 0.2], "volatility": [-0.25, 0.5]},
+    "reconcile": {"cash_tolerance": "0.01"},
     "limits": {
-        "max_order": "20",
-        "max_position": "20",
-        "max_delta": "20",
+        "assets": {"BTC": {name: {"soft": size, "hard": size} for name, size in GREEKS.items()}},
+        "legs": {"BTC-PERP": {"order": {"soft": "20", "hard": "20"}, "position": {"soft": "20", "hard": "20"}}},
+        "stress_loss": {"soft": "1e7", "hard": "1e7"},
+        "notional": {"soft": "1e7", "hard": "1e7"},
         "collar": "0.02",
         "max_messages": 20,
         "per_seconds": 60,
+        "override_seconds": 600,
     },
     "breakers": {
         "stale_data": {"entry_seconds": 2700, "exit_seconds": 1500, "future_seconds": 5},
@@ -131,12 +171,13 @@ def started(time: int = START, with_model: bool = True, **changes: Any) -> Start
 
 
 def history(time: int = START, bars: int = 40) -> History:
-    return History(time, time, tuple(SPOT * (1 + 0.003 * (-1) ** k) for k in range(bars + 1)))
+    return History(time, "BTC", time, tuple(SPOT * (1 + 0.003 * (-1) ** k) for k in range(bars + 1)))
 
 
 def quote(time: int, spot: float = SPOT, **changes: Any) -> QuoteEvent:
     values = {
         "time": time,
+        "asset": "BTC",
         "quoted_at": time,
         "spot": spot,
         "low": spot,
@@ -152,13 +193,21 @@ def quote(time: int, spot: float = SPOT, **changes: Any) -> QuoteEvent:
     return QuoteEvent(**{**values, **changes})
 
 
-def call(time: int = START, strike: float = SPOT, units: str = "-10", bars: int = 48) -> OptionTraded:
-    return OptionTraded(time, "call-1", strike, time + bars * HOUR, Decimal(units), Decimal(5000))
+def call(
+    time: int = START, strike: float = SPOT, units: str = "-10", bars: int = 48, name: str = "call-1"
+) -> BookTraded:
+    held = Holding(name, "BTC", "option", Decimal(units), time + bars * HOUR, "call", strike)
+    return BookTraded(time, held, Decimal(5000))
+
+
+def reports(time: int = START) -> list[Event]:
+    """A flat venue's."""
+    return [OrdersReport(time, ()), PositionsReport(time, time, ()), BalanceReport(time, time, Decimal(0), 0.0)]
 
 
 def opening(**changes: Any) -> list[Event]:
     """A warm session with a call sold."""
-    return [started(**changes), history(), quote(START + 1), call(START + 2)]
+    return [started(**changes), *reports(), history(), quote(START + 1), call(START + 2)]
 
 
 def save_model(folder: Path, seed: int = 7, of: Task | None = None) -> Path:

@@ -19,22 +19,52 @@ from tests.serve.support import CONFIG, SPOT, START, quote
 
 BREAKERS = build_breakers(CONFIG["breakers"], "test")
 TRAINED = Trained(("a", "b"), (-1.0, 0.0), (1.0, 2.0), 2)
-CALM = View(quote(START), quote(START), 0.6, 0.0, 0.0, 0.0, 0.0, None, False, TRAINED)
+CALM = View(
+    event=quote(START),
+    time=START,
+    quotes={"BTC": quote(START)},
+    ages={"spot:BTC": 0},
+    market_open={"BTC": True},
+    sources={},
+    volatility={"BTC": 0.6},
+    intensity={"BTC": 1.0},
+    profit=0.0,
+    delta={"BTC": 0.0},
+    gamma={"BTC": 0.0},
+    vega={"BTC": 0.0},
+    stress_loss=0.0,
+    margin_distance=None,
+    position={"BTC-PERP": 0.0},
+    in_flight=0,
+    sent=(),
+    rejections=(),
+    slippages=(),
+    executions=(),
+    skew_ms=None,
+    round_trip_ms=None,
+    commit_ms=None,
+    mismatch=None,
+    deleveraged={},
+    asked=None,
+    overdue=False,
+    trained=TRAINED,
+    disagreement=None,
+)
 MINUTE = 60 * SECOND
 
 
 def at(time: int, spot: float = SPOT, **changes: Any) -> View:
     seen = quote(time, spot)
-    return replace(CALM, event=seen, quote=seen, **changes)
+    return replace(CALM, event=seen, time=time, quotes={"BTC": seen}, **changes)
 
 
 def silent(time: int, age_seconds: float) -> View:
-    return replace(CALM, event=Heartbeat(time), quote=quote(time - round(age_seconds * SECOND)))
+    return replace(CALM, event=Heartbeat(time), time=time, ages={"spot:BTC": round(age_seconds * SECOND)})
 
 
 def answered(time: int, action: tuple[float, ...] | None = (0.1, -0.1), **changes: Any) -> View:
-    asked = Asked("q", time, changes.pop("features", (0.0, 1.0)))
-    return replace(CALM, event=Inference(time, "q", action, "boom"), asked=asked, **changes)
+    asked = Asked("q", time, "m", changes.pop("features", (0.0, 1.0)))
+    return replace(CALM, event=Inference(time, "q", "m", action, "boom"), asked=asked, **changes)
 
 
 @dataclass(frozen=True)
@@ -64,9 +94,9 @@ CASES = {
         "loss 50,001 and drawdown 50,001",
     ),
     "greek_limit": Case(
-        lambda t: at(t, delta=-15.1),
-        lambda t: at(t, delta=14.0),
-        lambda t: at(t, delta=11.9),
+        lambda t: at(t, delta={"BTC": -15.1}),
+        lambda t: at(t, delta={"BTC": 14.0}),
+        lambda t: at(t, delta={"BTC": 11.9}),
         RiskState.REDUCING,
         "delta is 15.1, limit 15",
     ),
@@ -159,7 +189,7 @@ class TestStaleData:
         assert "dated 6.0 s in the future" in fed("stale_data", [silent(START, -6), silent(START + 1, -6)]).reason
 
     def test_a_feed_that_repeats_itself_is_stale(self) -> None:
-        repeated = [replace(CALM, event=quote(START + HOUR + k, quoted_at=START), quote=quote(START)) for k in range(2)]
+        repeated = [replace(at(START + HOUR + k), ages={"spot:BTC": HOUR + k}) for k in range(2)]
         assert fed("stale_data", repeated).level is RiskState.REDUCING
 
     def test_confirmed_staleness_stays_confirmed(self) -> None:
@@ -186,10 +216,20 @@ class TestPriceJump:
         assert fed("price_jump", [at(START), *after]).level is RiskState.ACTIVE
 
     def test_sigmas_count_once_the_filter_is_warm(self) -> None:
-        moved = [at(START), *(at(START + k * MINUTE, SPOT * 1.05, volatility=0.3) for k in (1, 2))]
+        moved = [at(START), *(at(START + k * MINUTE, SPOT * 1.05, volatility={"BTC": 0.3}) for k in (1, 2))]
         assert fed("price_jump", moved).level is RiskState.REDUCING
-        cold = [replace(view, volatility=None) for view in moved]
+        cold = [replace(view, volatility={}) for view in moved]
         assert fed("price_jump", cold).level is RiskState.ACTIVE
+
+    def test_a_calm_asset_does_not_clear_the_doubt_of_another(self) -> None:
+        two = {"market_open": {"BTC": True, "ETH": True}}
+
+        def ether(time: int) -> View:
+            return replace(at(time, **two), event=quote(time, 1_000.0, asset="ETH"))
+
+        views = [at(START, **two), ether(START), at(START + 1, SPOT * 1.5, **two), ether(START + 2)]
+        assert fed("price_jump", views).suspicious
+        assert not fed("price_jump", [*views, at(START + 3, **two)]).suspicious
 
 
 class TestLoss:
@@ -200,9 +240,10 @@ class TestLoss:
 
 class TestGreekLimit:
     @pytest.mark.parametrize(
-        ("change", "words"), [({"gamma": 0.2}, "gamma is 40"), ({"position": -18.5}, "position is 18.5")]
+        ("change", "words"),
+        [({"gamma": {"BTC": 40.0}}, "gamma is 40"), ({"position": {"BTC-PERP": -18.5}}, "position is 18.5")],
     )
-    def test_each_limit(self, change: dict[str, float], words: str) -> None:
+    def test_each_limit(self, change: dict[str, Any], words: str) -> None:
         assert words in fed("greek_limit", [at(START + k, **change) for k in range(2)]).reason
 
 

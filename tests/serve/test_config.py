@@ -8,7 +8,8 @@ import tomli_w
 
 from envs.types import BadInput
 from serve import breaker, config
-from tests.serve.support import raw_config
+from serve.limits import Limits
+from tests.serve.support import TARGET, raw_config
 
 SHIPPED = Path(__file__).parents[2] / "configs" / "paper.toml"
 
@@ -39,9 +40,12 @@ def missing(path: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "path",
-    [f"limits.{name}" for name in config.Limits.model_fields]
+    [f"limits.{name}" for name in Limits.model_fields]
+    + ["limits.assets.BTC", "limits.assets.BTC.gamma", "limits.legs.BTC-PERP.order", "limits.stress_loss.soft"]
+    + [f"{part}.{name}" for part in ("bands", "execution", "stress", "reconcile") for name in raw_config()[part]]
+    + ["targets.BTC", "targets.BTC.hedge_ratio"]
     + [f"breakers.{name}" for name in breaker.names()]
-    + ["breakers.loss.entry_loss", "breakers.price_jump.dwell_seconds", "clocks.warmup_bars", "name", "venue.lot"],
+    + ["breakers.loss.entry_loss", "breakers.price_jump.dwell_seconds", "clocks.warmup_bars", "name", "legs", "assets"],
 )
 def test_a_missing_limit_is_an_error(tmp_path: Path, path: str) -> None:
     with pytest.raises(BadInput, match=path.split(".")[-1]) as caught:
@@ -53,7 +57,8 @@ def test_a_missing_limit_is_an_error(tmp_path: Path, path: str) -> None:
     ("changes", "words"),
     [
         ({"limits__max_odrer": "5"}, "max_odrer"),
-        ({"limits__max_order": "-5"}, "max_order"),
+        ({"limits__legs__BTC-PERP__order__soft": "-5"}, "order.soft"),
+        ({"limits__legs__BTC-PERP__order__soft": "50"}, "soft = 50 is above hard"),
         ({"breakers__loss__entry_los": 5}, "breakers.loss: entry_los"),
         ({"breakers__loss__exit_loss": 60_000}, "exit must not exceed"),
         ({"breakers__stale_data__confirmations": 0}, "confirmations"),
@@ -64,6 +69,13 @@ def test_a_missing_limit_is_an_error(tmp_path: Path, path: str) -> None:
         ({"calibration": "x.toml"}, "calibration"),
         ({"venue__seed": -1}, "venue.seed"),
         ({"venue__name": "nyse"}, "venue.name"),
+        ({"assets": [{"name": "BTC"}, {"name": "BTC"}]}, "one name"),
+        ({"targets__ETH": TARGET}, "targets.ETH is unknown"),
+        ({"targets__BTC__hedge_ratio": 1.6}, "hedge_ratio"),
+        ({"legs": [{"symbol": "BTC-C", "lot": "1", "strike": 5.0}]}, "strike or expiry alone"),
+        ({"bands__calm_volatility": 9.0}, "calm reading"),
+        ({"book": {"source": "file"}}, "book.path"),
+        ({"challenger": "models/x", "model": None, "task": "short_call"}, "challenger"),
     ],
 )
 def test_bad_settings_are_one_line_that_names_them(tmp_path: Path, changes: dict[str, Any], words: str) -> None:

@@ -11,26 +11,24 @@ import torch
 from envs import decision
 from serve.clock import HOUR, SECOND
 from serve.codec import decode, encode
-from serve.commands import CancelOrder, Decision, Denied, Infer, LookUp, Output, SubmitOrder, Transition
+from serve.commands import CancelOrder, Decision, Denied, Infer, Output, SubmitOrder, Transition
 from serve.engine import Engine
 from serve.events import (
-    Absent,
     Acknowledged,
     BarClosed,
+    BookSettled,
     DecisionDue,
     Event,
     Filled,
     Heartbeat,
     Inference,
     Operator,
-    OptionSettled,
 )
-from serve.orders import Status
 from serve.state import State
 from serve.states import RiskState
-from tests.serve.support import SPOT, START, call, history, opening, quote, started
+from tests.serve.support import PERP, SPOT, START, call, history, opening, quote, reports, started
 
-NEUTRAL = (0.0, 0.0)
+NEUTRAL, MODEL = (0.0, 0.0), "ab" * 32
 
 
 @cache
@@ -61,13 +59,18 @@ def of(kind: type[Output], outputs: list[Output]) -> list[Output]:
 
 
 def reply(action: tuple[float, ...] | None = NEUTRAL, number: int = 1, at: int = START + 3) -> Inference:
-    return Inference(at, f"test-q{number:06d}", action, "")
+    return Inference(at, f"test-q{number:06d}", MODEL, action, "")
 
 
 def filled(outputs: list[Output], at: int = START + 4, trade: str = "t") -> list[Event]:
     order = of(SubmitOrder, outputs)[-1]
     assert isinstance(order, SubmitOrder)
     return [Acknowledged(at, order.order), Filled(at, order.order, trade, order.units, Decimal(20_001), Decimal("1.5"))]
+
+
+def account(state: State) -> Decimal:
+    """Cash of the hedge's margin account beyond its collateral."""
+    return usual().decider.sight(state).cash[0]
 
 
 def test_a_warm_session_asks_the_policy_and_trades_to_its_band(engine: Engine) -> None:
@@ -77,7 +80,7 @@ def test_a_warm_session_asks_the_policy_and_trades_to_its_band(engine: Engine) -
     assert len(question.features) == len(engine.setup.market.observer.names)
     assert of(SubmitOrder, outputs) == []
     assert state.question is not None
-    seen = engine.setup.market.observe(state.question.sight)
+    seen = state.question.seen.observation
     band = decision.read(torch.tensor([[[0.3, -0.2]]], dtype=torch.float64), seen)
     state, outputs = fold([*opening(), reply((0.3, -0.2))], engine)
     order = of(SubmitOrder, outputs)[0]
@@ -90,7 +93,7 @@ def test_a_warm_session_asks_the_policy_and_trades_to_its_band(engine: Engine) -
 
 
 def test_before_the_filter_is_warm_the_analytic_hedge_decides() -> None:
-    state, outputs = fold([started(), history(bars=10), quote(START + 1), call(START + 2)])
+    state, outputs = fold([started(), *reports(), history(bars=10), quote(START + 1), call(START + 2)])
     made = of(Decision, outputs)[0]
     assert isinstance(made, Decision)
     assert (made.source, state.risk) == ("fallback", RiskState.FALLBACK)
@@ -100,7 +103,7 @@ def test_before_the_filter_is_warm_the_analytic_hedge_decides() -> None:
 
 def test_an_old_history_does_not_warm() -> None:
     old = replace(history(), ended=START - 2 * HOUR)
-    state, _ = fold([started(), old, quote(START + 1), call(START + 2)])
+    state, _ = fold([started(), *reports(), old, quote(START + 1), call(START + 2)])
     assert state.risk is RiskState.FALLBACK
     assert "seen 0 of 30 bars" in state.strictest()
 
@@ -116,10 +119,10 @@ def test_without_a_model_the_analytic_hedge_serves() -> None:
 def test_bars_advance_memory_and_ticks_do_not() -> None:
     ticks = [quote(START + k * 600 * SECOND, SPOT + k) for k in range(1, 7)]
     state, _ = fold([*opening(), *ticks])
-    assert int(state.memory.bars) == 40
+    assert int(state.pasts["BTC"].memory.bars) == 40
     state, _ = fold([*opening(), *ticks, bar(START + HOUR)])
-    assert int(state.memory.bars) == 41
-    assert state.bar_spot == SPOT + 6
+    assert int(state.pasts["BTC"].memory.bars) == 41
+    assert state.pasts["BTC"].spot == SPOT + 6
 
 
 def test_a_gap_pauses_memory_and_no_return_spans_it() -> None:
@@ -130,10 +133,10 @@ def test_a_gap_pauses_memory_and_no_return_spans_it() -> None:
         quote(START + 3 * HOUR - 1, 21_000.0),
     ]
     state, _ = fold([*opening(), *late, bar(START + 3 * HOUR)])
-    assert int(state.memory.bars) == 41
+    assert int(state.pasts["BTC"].memory.bars) == 41
     later = [quote(START + 4 * HOUR - 1, 21_001.0), bar(START + 4 * HOUR)]
     state, _ = fold([*opening(), *late, bar(START + 3 * HOUR), *later])
-    assert int(state.memory.bars) == 42
+    assert int(state.pasts["BTC"].memory.bars) == 42
 
 
 @pytest.mark.parametrize("action", [None, (float("nan"), 0.0), (0.1,), (2.0, 0.0)])
@@ -179,43 +182,9 @@ def test_one_hedge_at_a_time() -> None:
     assert state.due
 
 
-def test_an_unknown_outcome_is_looked_up_and_never_sent_again() -> None:
-    quiet = [Heartbeat(START + k * 11 * SECOND) for k in range(1, 4)]
-    state, outputs = fold([*opening(), reply(), *quiet])
-    assert [type(output) for output in of(LookUp, outputs)] == [LookUp] * 3
-    assert len(of(SubmitOrder, outputs)) == 1
-    assert state.in_flight[0].status is Status.UNKNOWN
-    absent = [Absent(START + 40 * SECOND, "test-000001"), Absent(START + 50 * SECOND, "test-000001")]
-    state, outputs = fold([*opening(), reply(), *quiet, *absent])
-    assert state.orders["test-000001"].status is Status.LOST
-    assert state.question is not None, "the hedge is decided anew, under a new request"
-
-
-def test_a_restart_leaves_orders_in_flight_unknown() -> None:
-    state, outputs = fold([*opening(), reply(), started(START + 4)])
-    assert [type(output) for output in outputs[-1:]] == [LookUp]
-    assert state.in_flight[0].status is Status.UNKNOWN
-
-
-def test_fills_are_booked_once_even_where_they_cannot_be() -> None:
-    _, outputs = fold([*opening(), reply()])
-    fills = filled(outputs)
-    state, _ = fold([*opening(), reply(), *fills, fills[1]])
-    assert state.risk is RiskState.ACTIVE
-    over = replace(fills[1], trade="u")
-    again, _ = fold([*opening(), reply(), *fills, over, over])
-    assert again.ledger.position == 2 * state.ledger.position
-    assert again.risk is RiskState.HALTED
-
-
 @pytest.mark.parametrize(
     ("event", "words"),
-    [
-        (Acknowledged(START + 9, "foreign"), "not ours"),
-        (Heartbeat(START - 1), "time went back"),
-        (call(START + 9), "only one short call"),
-        (OptionSettled(START + 9, "call-9", 1.0, Decimal(0)), "not in the book"),
-    ],
+    [(Acknowledged(START + 9, "test-000099"), "never sent"), (Heartbeat(START - 1), "time went back")],
 )
 def test_what_cannot_be_true_halts_until_a_person_looks(event: Event, words: str) -> None:
     state, _ = fold([*opening(), event])
@@ -250,8 +219,7 @@ def test_nothing_is_decided_on_a_doubted_quote() -> None:
     events = [*opening(), reply(), *filled(first), bad, DecisionDue(START + HOUR)]
     state, outputs = fold(events)
     assert len(of(Infer, outputs)) == 1
-    assert state.trusted is not None
-    assert state.trusted.spot == SPOT
+    assert state.trusted["BTC"].spot == SPOT
     _, outputs = fold([*events, quote(START + HOUR + 1)])
     assert len(of(Infer, outputs)) == 2
 
@@ -264,35 +232,35 @@ def test_a_confirmed_jump_reduces_at_once_by_the_analytic_hedge() -> None:
     last = of(Decision, outputs)[-1]
     assert isinstance(last, Decision)
     assert (last.source, last.state) == ("fallback", "REDUCING")
-    assert last.sent < 0, "the call lost delta, so the hedge shrinks"
+    assert last.legs[0].sent < 0, "the call lost delta, so the hedge shrinks"
     moved = of(Transition, outputs)[-1]
     assert isinstance(moved, Transition)
     assert (moved.breaker, moved.after) == ("price_jump", "REDUCING")
 
 
 def test_an_answer_about_a_call_that_is_gone_is_dropped_and_the_next_call_asked_about() -> None:
-    settled = OptionSettled(START + 3, "call-1", SPOT, Decimal(0))
-    second = replace(call(START + 4, strike=SPOT * 1.01), option="call-2")
+    settled = BookSettled(START + 3, "call-1", SPOT, Decimal(0))
+    second = call(START + 4, strike=SPOT * 1.01, name="call-2")
     state, outputs = fold([*opening(), settled, second, reply(at=START + 5)])
     assert of(Decision, outputs) == []
     assert state.question is not None
-    assert (state.question.asked.request, state.question.sight.option) == ("test-q000002", second)
+    assert (state.question.asked.request, [*state.question.seen.sight.book.holdings]) == ("test-q000002", ["call-2"])
 
 
 def test_the_margin_account_begins_anew_with_every_call() -> None:
     _, first = fold([*opening(), reply()])
     held, _ = fold([*opening(), reply(), *filled(first)])
-    units = held.ledger.position
-    assert held.account == -units * 20_001 - Decimal("1.5")
-    events = [*opening(), reply(), *filled(first), OptionSettled(START + 9, "call-1", SPOT, Decimal(-7))]
-    second = replace(call(START + 12), option="call-2")
+    units = held.ledger.position(PERP)
+    assert account(held) == -units * 20_001 - Decimal("1.5")
+    events = [*opening(), reply(), *filled(first), BookSettled(START + 9, "call-1", SPOT, Decimal(-7))]
+    second = call(START + 12, name="call-2")
     over, _ = fold([*events, quote(START + 11, 19_000.0), second])
-    assert over.account == -units * 19_000, "what the hedge lost before is settled, and what it still holds is not"
+    assert account(over) == -units * 19_000, "what the hedge lost before is settled, and what it still holds is not"
 
 
 def test_a_settled_book_closes_its_hedge() -> None:
     _, first = fold([*opening(), reply()])
-    settled = OptionSettled(START + 9, "call-1", SPOT, Decimal(0))
+    settled = BookSettled(START + 9, "call-1", SPOT, Decimal(0))
     _, outputs = fold([*opening(), reply(), *filled(first), settled])
     orders = of(SubmitOrder, outputs)
     assert isinstance(orders[0], SubmitOrder)

@@ -11,24 +11,23 @@ UNITS = st.decimals(-100, 100, places=3)
 PRICES = st.decimals("0.01", 200_000, places=8)
 FEES = st.decimals(0, 1000, places=8)
 CASH = st.decimals(-(10**6), 10**6, places=8)
+FILLS = st.tuples(st.sampled_from(["BTC-PERP", "ETH-PERP"]), UNITS, PRICES, FEES)
 
 
-@given(st.lists(st.tuples(UNITS, PRICES, FEES), max_size=20), st.lists(CASH, max_size=5), PRICES)
+@given(st.lists(FILLS, max_size=20), st.lists(CASH, max_size=5), PRICES)
 def test_worth_moves_by_profit_less_fees_and_by_nothing_else(
-    fills: list[tuple[Decimal, Decimal, Decimal]], payments: list[Decimal], mark: Decimal
+    fills: list[tuple[str, Decimal, Decimal, Decimal]], payments: list[Decimal], mark: Decimal
 ) -> None:
+    """Each leg in an account of its own, and all of them in the cash."""
     ledger = Ledger()
-    for units, price, fee in fills:
-        ledger = ledger.filled(units, price, fee)
+    for fill in fills:
+        ledger = ledger.filled(*fill)
     for cash in payments:
-        ledger = ledger.funded(cash).option_cash(-cash)
-    profit = sum((units * (mark - price) for units, price, _ in fills), Decimal(0))
-    assert ledger.worth(mark) == profit - sum((fee for *_, fee in fills), Decimal(0))
-    assert ledger.position == sum((units for units, *_ in fills), Decimal(0))
-    assert ledger.funding == -ledger.options == sum(payments, Decimal(0))
-
-
-@given(UNITS, PRICES, PRICES)
-def test_between_marks_worth_moves_by_the_position(units: Decimal, price: Decimal, mark: Decimal) -> None:
-    ledger = Ledger().filled(units, price, Decimal("0.5"))
-    assert ledger.worth(mark) - ledger.worth(price) == units * (mark - price)
+        ledger = ledger.funded("BTC-PERP", cash).booked(-cash).coined("BTC", cash)
+    for symbol, paid in (("BTC-PERP", sum(payments, Decimal(0))), ("ETH-PERP", Decimal(0))):
+        own = [(units, price, fee) for name, units, price, fee in fills if name == symbol]
+        profit = sum((units * (mark - price) - fee for units, price, fee in own), Decimal(0))
+        assert ledger.account(symbol).worth(mark) == profit + paid
+        assert ledger.position(symbol) == sum((units for units, *_ in own), Decimal(0))
+    assert ledger.cash == ledger.hedge_cash + ledger.book
+    assert ledger.account("BTC-PERP").funding == -ledger.book == ledger.coins.get("BTC", Decimal(0))

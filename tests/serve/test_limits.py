@@ -8,48 +8,93 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.clock import SECOND
-from serve.limits import Exposure, Limits, Ruling, ruled
-from serve.states import RiskState
+from serve.limits import UNBOUNDED, AssetLimits, Exposure, LegLimits, Limit, Limits, Measure, Rule, Ruling, ruled
 
 D = Decimal
-LIMITS = Limits(max_order=D(5), max_position=D(8), max_delta=D(6), collar=D("0.02"), max_messages=2, per_seconds=60)
-FLAT = Exposure(D(0), D(0), D(0), D(0), D(100), D(100), ())
-ACTIVE, REDUCING = RiskState.ACTIVE, RiskState.REDUCING
 
 
-def rule(wanted: str, exposure: Exposure = FLAT, state: RiskState = ACTIVE) -> Ruling:
-    return ruled(LIMITS, D(wanted), exposure, state, D("0.001"), 100 * SECOND)
+def limit(soft: str, hard: str) -> Limit:
+    return Limit(soft=D(soft), hard=D(hard))
+
+
+LIMITS = Limits(
+    assets={"BTC": AssetLimits(delta=limit("6", "7"), gamma=limit("9", "9"), vega=limit("9", "9"))},
+    legs={"P": LegLimits(order=limit("5", "5"), position=limit("8", "8"))},
+    stress_loss=limit("100", "200"),
+    notional=limit("1000", "1000"),
+    collar=D("0.02"),
+    max_messages=2,
+    per_seconds=60,
+    override_seconds=60,
+)
+
+
+def delta(low: str, high: str | None = None, each: str = "1") -> Measure:
+    return Measure("delta:BTC", D(low), D(low if high is None else high), D(each), D(6), D(7), risk=True)
+
+
+def position(low: str = "0", high: str | None = None) -> Measure:
+    return Measure("position:P", D(low), D(low if high is None else high), D(1), D(8), D(8))
+
+
+FLAT = Exposure("P", D("0.001"), position(), (delta("0"),), limit("5", "5"), D(100), D(0), ())
+
+
+def rule(wanted: str, exposure: Exposure = FLAT, how: Rule = Rule.FREE) -> Ruling:
+    return ruled(LIMITS, D(wanted), exposure, how, 100 * SECOND)
 
 
 def test_within_everything_nothing_is_cut() -> None:
     assert rule("3") == Ruling(D(3), "")
 
 
-def test_a_large_order_is_sliced() -> None:
-    ruling = rule("-9", replace(FLAT, book_delta=D(9)))
-    assert ruling.units == -5
-    assert "largest order" in ruling.reason
+def test_a_large_order_is_sliced_and_the_rest_comes_soon() -> None:
+    ruling = rule("-9", replace(FLAT, measures=(delta("9"),)))
+    assert (ruling.units, ruling.again) == (-5, True)
+    assert "order:P is 5" in ruling.reason
+    assert rule("4", replace(FLAT, slice=D("1.5"))).units == D("1.5")
 
 
-@pytest.mark.parametrize(("position", "buying", "allowed"), [("6", "0", "2"), ("4", "3", "1"), ("8", "0", "0")])
-def test_position_counts_orders_in_flight(position: str, buying: str, allowed: str) -> None:
-    exposure = replace(FLAT, position=D(position), buying=D(buying), book_delta=D(-9))
+@pytest.mark.parametrize(("low", "high", "allowed"), [("6", "6", "2"), ("4", "7", "1"), ("8", "8", "0")])
+def test_position_counts_orders_in_flight(low: str, high: str, allowed: str) -> None:
+    exposure = replace(FLAT, position=position(low, high), measures=(delta("-9"),))
     assert rule("4", exposure).units == D(allowed)
 
 
 def test_a_position_over_its_limit_may_still_shrink() -> None:
-    assert rule("-4", replace(FLAT, position=D(12))).units == -4
+    assert rule("-4", replace(FLAT, position=position("12"), measures=())).units == -4
 
 
-def test_delta_after_the_fill() -> None:
-    assert rule("3", replace(FLAT, book_delta=D(4))).units == 0
-    assert "delta after the fill would be 7" in rule("3", replace(FLAT, book_delta=D(4))).reason
-    assert rule("-3", replace(FLAT, book_delta=D(12))).units == -3
+@pytest.mark.parametrize(
+    ("low", "high", "wanted", "allowed"),
+    [("4", "4", "3", "2"), ("12", "12", "-3", "-3"), ("-2", "5", "3", "1"), ("-5", "2", "-3", "-1")],
+)
+def test_delta_after_the_fill_whichever_orders_in_flight_fill(low: str, high: str, wanted: str, allowed: str) -> None:
+    assert rule(wanted, replace(FLAT, measures=(delta(low, high),))).units == D(allowed)
+
+
+def test_a_soft_limit_gives_way_to_a_person_and_a_hard_one_to_nobody() -> None:
+    near = replace(FLAT, measures=(delta("5"),))
+    assert (rule("4", near).units, rule("4", near).reason) == (1, "soft limit delta:BTC is 6")
+    lifted = replace(near, overridden=frozenset({"delta:BTC"}))
+    assert (rule("4", lifted).units, rule("4", lifted).reason) == (2, "hard limit delta:BTC is 7")
+
+
+def test_a_loss_has_one_side() -> None:
+    """A case that would lose 80 more may not lose beyond 100, and one that gains may gain whatever it likes."""
+    case = Measure("stress_loss", D(-80), -UNBOUNDED, D(-10), D(100), D(200))
+    assert rule("4", replace(FLAT, measures=(case,))).units == 2
+    assert rule("-4", replace(FLAT, measures=(case,))).units == -4
+
+
+def test_an_option_leg_is_measured_by_its_own_greeks() -> None:
+    assert rule("4", replace(FLAT, measures=(delta("4", each="0.5"),))).units == 4
+    assert rule("4", replace(FLAT, measures=(delta("5", each="0.5"),))).units == 2
 
 
 def test_collar_around_the_index() -> None:
-    ruling = rule("1", replace(FLAT, mark=D("102.1")))
-    assert ruling.units == 0
+    ruling = rule("1", replace(FLAT, basis=D("0.021")))
+    assert (ruling.units, ruling.again) == (0, True)
     assert "2.10% from the index" in ruling.reason
 
 
@@ -60,33 +105,47 @@ def test_message_rate_counts_what_was_sent() -> None:
 
 
 def test_halted_lets_nothing_out() -> None:
-    assert rule("1", state=RiskState.HALTED).units == 0
+    assert rule("1", how=Rule.CLOSED).units == 0
 
 
-def test_reducing_clips_an_oversized_hedge_and_refuses_what_grows() -> None:
-    short = replace(FLAT, book_delta=D("-2.5004"))
-    assert rule("4", short, REDUCING).units == D("2.500")
-    assert rule("-1", short, REDUCING).units == 0
-    assert "shrink" in rule("-1", short, REDUCING).reason
-    assert rule("1", replace(short, buying=D("2.5")), REDUCING).units == 0
+def test_shrinking_clips_an_oversized_hedge_and_refuses_what_grows() -> None:
+    short = replace(FLAT, measures=(delta("-2.5004"),))
+    assert rule("4", short, Rule.SHRINKING).units == D("2.500")
+    assert rule("-1", short, Rule.SHRINKING).units == 0
+    assert "shrink |risk|" in rule("-1", short, Rule.SHRINKING).reason
+    flying = replace(FLAT, measures=(delta("-2.5004", "0"),))
+    assert rule("1", flying, Rule.SHRINKING).units == 0
+
+
+def test_shrinking_lets_a_position_grow_that_shrinks_delta() -> None:
+    short = replace(FLAT, position=position("3"), measures=(delta("-2"),))
+    assert rule("2", short, Rule.SHRINKING).units == 2
+    assert rule("2", short, Rule.UNWINDING).units == 0
+
+
+def test_unwinding_never_turns_the_position() -> None:
+    assert rule("-4", replace(FLAT, position=position("3"), measures=()), Rule.UNWINDING).units == -3
 
 
 SIZES = st.decimals(-20, 20, places=3)
 
 
-@given(SIZES, SIZES, SIZES)
-def test_reducing_never_grows_delta_nor_changes_its_sign(wanted: Decimal, position: Decimal, book: Decimal) -> None:
-    exposure = replace(FLAT, position=position, book_delta=book)
-    before, after = book + position, book + position + rule(str(wanted), exposure, REDUCING).units
-    assert abs(after) <= abs(before)
-    assert before * after >= 0
+@given(SIZES, SIZES, st.decimals(0, 9, places=3), st.decimals("-2", "2", places=2))
+def test_shrinking_never_grows_risk_nor_turns_it(wanted: Decimal, net: Decimal, flying: Decimal, each: Decimal) -> None:
+    """Whether the orders in flight fill or not."""
+    measure = Measure("delta:BTC", net, net + flying, each, D(6), D(7), risk=True)
+    units = rule(str(wanted), replace(FLAT, measures=(measure,)), Rule.SHRINKING).units
+    for before in (net, net + flying):
+        after = before + units * each
+        assert abs(after) <= abs(before)
+        assert before * after >= 0
 
 
-@given(SIZES, SIZES, SIZES, st.sampled_from([ACTIVE, REDUCING]))
-def test_never_more_than_wanted_and_within_the_limits(
-    wanted: Decimal, position: Decimal, book: Decimal, state: RiskState
-) -> None:
-    units = rule(str(wanted), replace(FLAT, position=position, book_delta=book), state).units
+@given(SIZES, SIZES, SIZES, st.sampled_from([Rule.FREE, Rule.SHRINKING, Rule.UNWINDING]))
+def test_never_more_than_wanted_and_within_the_limits(wanted: Decimal, held: Decimal, book: Decimal, how: Rule) -> None:
+    exposure = replace(FLAT, position=position(str(held)), measures=(delta(str(book + held)),))
+    units = rule(str(wanted), exposure, how).units
     assert units * wanted >= 0
-    assert abs(units) <= min(abs(wanted), LIMITS.max_order)
-    assert abs(position + units) <= max(LIMITS.max_position, abs(position))
+    assert abs(units) <= min(abs(wanted), D(5))
+    assert abs(held + units) <= max(D(8), abs(held))
+    assert abs(book + held + units) <= max(D(6), abs(book + held))

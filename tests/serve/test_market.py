@@ -9,20 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.contract import Claim, Hedge
+from envs.contract import Arrivals, Claim, Hedge
+from envs.instruments.future import Future
 from envs.instruments.option import Option
 from envs.instruments.perpetual import Perpetual
 from envs.margin import Collateral, Margin, MarginTier
 from envs.task import MarketChoice, Task
 from envs.types import BadInput
-from serve.config import ServeConfig
+from serve.config import ServeConfig, Stress, Target
+from serve.holdings import Book
 from serve.journal import Journal
 from serve.market import Market, Sight
 from serve.session import Source, run
+from serve.valuation import Valuer, Worth
 from tests.serve.support import (
+    ASSETS,
     CALIBRATION,
+    LEGS,
     SPOT,
     START,
+    TARGET,
     call,
     quote,
     raw_config,
@@ -31,18 +37,35 @@ from tests.serve.support import (
     write_bars,
 )
 
-MARKET = Market(task())
 CALL = Option(bars=48)
+MARKET = Market(task(), ASSETS, LEGS)
 
 
-def sight(position: str = "0", cash: str = "0", spot: float = SPOT, of: Market = MARKET) -> Sight:
-    memory = of.remembered(tuple(SPOT * (1 + 0.003 * (-1) ** k) for k in range(40)))
-    return Sight(START, quote(START, spot), memory, call(), Decimal(position), Decimal(cash))
+def sight(position: str = "0", cash: str = "0", spot: float = SPOT, of: Market = MARKET, **changes: Any) -> Sight:
+    memory = of.remembered(0, tuple(SPOT * (1 + 0.003 * (-1) ** k) for k in range(40)))
+    values = {
+        "time": START,
+        "quotes": (quote(START, spot),),
+        "memories": (memory,),
+        "book": Book().traded(call().holding),
+        "positions": (Decimal(position),),
+        "cash": (Decimal(cash),),
+        "claims_cash": Decimal(5000),
+        "coins": (Decimal(0),),
+        "listings": (None,),
+        "targets": (Target(**TARGET),),
+    }
+    return Sight(**{**values, **changes})
+
+
+def worth(at: Sight, of: Market = MARKET) -> Worth:
+    valuer = Valuer(of, Stress(spot=(0.0,), volatility=(0.0,)))
+    return valuer.valued(at.quotes[0], at.memories[0], at.book, at.listings, at.time).book
 
 
 def distance(at: Sight, of: Market = MARKET) -> float:
     """To liquidation, in [0, 1]."""
-    return (float(of.observe(at).features[0, 0, -1]) + 1) / 2
+    return (of.observe(at).features[-1] + 1) / 2
 
 
 @given(
@@ -64,40 +87,61 @@ def test_a_flat_account_is_as_far_as_can_be() -> None:
 
 def test_portfolio_margin_counts_the_call_and_its_premium() -> None:
     margin = Margin(mode="cross", collateral=(Collateral(amount=0.5),), tiers=(MarginTier(rate=0.02),), portfolio=True)
-    market = Market(task(margin=margin))
+    market = Market(task(margin=margin), ASSETS, LEGS)
     at = sight("5", "-100000", of=market)
-    greeks = market.greeks(at.quote, at.memory, at.option, START)
-    free = 100_000 + 5_000 - 10 * greeks.value - 0.02 * 100_000 + 0.2
+    free = 100_000 + 5_000 + worth(at, market).value - 0.02 * 100_000 + 0.2
     assert distance(at, market) == pytest.approx(free / (free + 100_000), abs=1e-12)
 
 
 def test_without_margin_there_is_no_such_feature() -> None:
-    market = Market(task(margin=Margin()))
+    market = Market(task(margin=Margin()), ASSETS, LEGS)
     assert "liquidation_distance" not in market.observer.names
-    assert market.observe(sight(of=market)).features.shape[-1] == len(market.observer.names)
+    assert len(market.observe(sight(of=market)).features) == len(market.observer.names)
 
 
 def test_greeks_are_the_instruments_own() -> None:
-    """Against the analytics of the observation, whose delta and gamma are over the ten units sold."""
+    """Against the analytics of the observation, and delta's own slope."""
     at = sight()
-    greeks, seen = MARKET.greeks(at.quote, at.memory, at.option, START), MARKET.observe(at)
+    greeks, seen = worth(at), MARKET.observe(at).observation
     (exposure,) = seen.scene.exposures
-    assert float(exposure.delta) == pytest.approx(-10 * greeks.delta, rel=1e-14)
-    assert float(exposure.gamma) == pytest.approx(-10 * greeks.gamma, rel=1e-14)
-    assert float(seen.neutral) == pytest.approx(greeks.delta, rel=1e-14)
+    assert greeks.value == pytest.approx(float(exposure.value), rel=1e-14)
+    assert greeks.delta == pytest.approx(float(exposure.delta), rel=1e-14)
+    assert greeks.gamma == pytest.approx(float(exposure.gamma) * SPOT / 100, rel=1e-14)
+    assert greeks.vega == pytest.approx(float(exposure.vega) / 100, rel=1e-14)
+    assert float(seen.neutral) == pytest.approx(-greeks.delta / 10, rel=1e-14)
     step = 0.01
-    up, down = (MARKET.greeks(replace(at.quote, spot=SPOT + h), at.memory, at.option, START) for h in (step, -step))
-    assert (up.delta - down.delta) / (2 * step) == pytest.approx(greeks.gamma, rel=0.05), "but for the smile's slide"
+    up, down = (worth(sight(spot=SPOT + h)) for h in (step, -step))
+    assert (up.delta - down.delta) / (2 * step) == pytest.approx(greeks.gamma * 100 / SPOT, rel=0.05), "but the smile"
+
+
+def test_stress_is_the_book_valued_anew() -> None:
+    """Each case against the value at the moved quote."""
+    valuer = Valuer(MARKET, Stress(spot=(-0.2, 0.1), volatility=(0.0, 0.5)))
+    at = sight()
+    whole = valuer.valued(at.quotes[0], at.memories[0], at.book, at.listings, START)
+    cases = [(-0.2, 0.0), (-0.2, 0.5), (0.1, 0.0), (0.1, 0.5)]
+    for (spot, level), change in zip(cases, whole.book.stress, strict=True):
+        moved = replace(quote(START, SPOT * (1 + spot)), implied_volatility=0.6 * (1 + level))
+        assert worth(sight(quotes=(moved,))).value - whole.book.value == pytest.approx(change, abs=1e-8)
+    assert whole.legs["BTC-PERP"].stress == pytest.approx((-4000, -4000, 2000, 2000))
 
 
 def test_a_wish_holds_the_hedge_inside_its_band() -> None:
-    lot = Decimal("0.001")
     for held in ("0", "4.2", "12"):
         at = sight(held)
-        wish = MARKET.wish((0.0, 0.0), MARKET.observe(at), at, lot)
+        (wish,) = MARKET.wishes((0.0, 0.0), MARKET.observe(at), at.positions, ())
         after = float(Decimal(held) + wish.trade) / 10
-        assert wish.trade % lot == 0
+        assert wish.trade % Decimal("0.001") == 0
         assert wish.lower - 5e-5 <= after <= wish.upper + 5e-5
+        assert MARKET.wishes((0.0, 0.0), MARKET.observe(at), at.positions, {"BTC-PERP"})[0].trade == 0
+
+
+def test_a_bigger_book_is_counted_over_as_many_more_base_units() -> None:
+    """Twice the call is the same observation, but for the account that does not grow with it."""
+    one, two = sight(), sight(book=Book().traded(call(units="-20").holding))
+    seen, twice = (MARKET.observe(each).features[:-1] for each in (one, two))
+    assert twice == pytest.approx(seen, abs=0.6), "the band's width is the notional's"
+    assert twice[:5] == pytest.approx(seen[:5], rel=1e-12)
 
 
 def claims(*each: Claim) -> dict[str, Any]:
@@ -111,29 +155,22 @@ def hedged(*instruments: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (claims(Claim(instrument=CALL), Claim(instrument=CALL)), "2 claims"),
-        (claims(Claim(instrument=CALL, count=3)), "3 claims"),
-        (claims(Claim(instrument=Option(bars=48, right="put"))), "another claim"),
-        (claims(Claim(instrument=Option(bars=48, settlement="coin"))), "another claim"),
-        (claims(Claim(instrument=Option(bars=48, averaging_hours=0.5))), "another claim"),
-        (claims(Claim(instrument=Option(bars=24))), "another claim"),
-        (claims(Claim(instrument=Option(bars=48, moneyness=(0.9, 1.1)))), "another claim"),
-        (claims(Claim(instrument=CALL, units=1.0)), "another claim"),
-        (claims(Claim(instrument=Perpetual())), "another claim"),
-        (hedged(Option(bars=96), Perpetual()), "hedges option and perpetual"),
-        (hedged(Perpetual(), Perpetual()), "hedges perpetual and perpetual"),
+        (hedged(Future()), "a future as a hedge"),
         ({"numeraire": "coin"}, "counted in coin"),
         ({"closing": "mark"}, "at their mark for free"),
+        (claims(Claim(instrument=Option(), count=0, arrivals=Arrivals(rate=0.1))), "claims that arrive"),
+        (hedged(Perpetual(), Perpetual()), "has 2, the settings name 1"),
+        (claims(Claim(instrument=Option(asset=1, bars=48))), "has 2, the settings name 1"),
     ],
 )
 def test_a_contract_that_cannot_be_served_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(BadInput, match=words) as caught:
-        Market(task(**changes))
+        Market(task(**changes), ASSETS, LEGS)
     assert "\n" not in str(caught.value)
 
 
 def test_the_shipped_task_is_served() -> None:
-    assert Market(Task.load("short_call")).contract.bars == 720
+    assert Market(Task.load("short_call"), ASSETS, LEGS).contract.bars == 720
 
 
 @pytest.mark.parametrize(
@@ -141,19 +178,18 @@ def test_the_shipped_task_is_served() -> None:
     [
         ({"kind": "gbm", "settings": {}}, "a gbm market"),
         ({"kind": "replay", "settings": {"assets": [CALIBRATION]}}, "a replay market"),
-        ({"kind": "garch", "settings": {"assets": [CALIBRATION, CALIBRATION]}}, "2 assets"),
     ],
 )
 def test_a_market_that_cannot_be_served_is_refused(market: dict[str, Any], words: str) -> None:
     with pytest.raises(BadInput, match=words):
-        Market(task().model_copy(update={"market": MarketChoice.model_validate(market)}))
+        Market(task().model_copy(update={"market": MarketChoice.model_validate(market)}), ASSETS, LEGS)
 
 
 def test_a_model_of_another_book_is_refused_before_anything_is_journalled(tmp_path: Path) -> None:
     model = save_model(tmp_path / "model", of=Task.load("multi_asset"))
     config = ServeConfig.model_validate(raw_config(model=str(model)))
     journal = Journal(str(tmp_path / "j.db"))
-    with pytest.raises(BadInput, match="task MultiAsset has 2 assets; serve one short call"):
-        run(config, journal, Source(str(write_bars(tmp_path / "bars.csv")), START, 1))
+    with pytest.raises(BadInput, match="assets: the task MultiAsset has 2, the settings name 1"):
+        run(config, journal, Source((str(write_bars(tmp_path / "bars.csv")),), START, 1))
     assert journal.head[0] == 0
     journal.close()

@@ -11,13 +11,15 @@ from serve.errors import OrderError
 from serve.events import Absent, Acknowledged, Cancelled, Filled, OutcomeUnknown, Rejected
 from serve.orders import IN_FLIGHT, TRANSITIONS, Order, OrderEvent, Status, Trigger, applied, order_id, unknown
 
+EXPIRES = 30
+
 
 def fill(trade: str, units: str) -> Filled:
     return Filled(0, "o", trade, Decimal(units), Decimal(100), Decimal(0))
 
 
 def order(status: Status = Status.SUBMITTED, units: str = "-3") -> Order:
-    return Order("o", Decimal(units), 0, status)
+    return Order("o", "BTC-PERP", Decimal(units), 0, EXPIRES, Decimal(100), status)
 
 
 def test_life_of_a_filled_order() -> None:
@@ -35,10 +37,12 @@ def test_life_of_a_filled_order() -> None:
     assert now.left == 0
 
 
-def test_absent_once_is_no_proof_and_a_late_fill_still_counts() -> None:
-    once = applied(unknown(order(), 5), Absent(0, "o"))
-    assert once.status is Status.UNKNOWN
-    lost = applied(once, Absent(0, "o"))
+def test_absent_may_still_arrive_until_it_expires_and_a_late_fill_still_counts() -> None:
+    once = applied(unknown(order(), 5), Absent(6, "o"))
+    assert (once.status, once.in_flight, once.reserved, once.left) == (Status.ABSENT, False, True, -3)
+    assert applied(once, Absent(EXPIRES, "o")).status is Status.ABSENT
+    assert applied(once, Acknowledged(7, "o")).in_flight
+    lost = applied(once, Absent(EXPIRES + 1, "o"))
     assert (lost.status, lost.left) == (Status.LOST, 0)
     assert applied(lost, fill("late", "-3")).status is Status.FILLED
 
@@ -59,15 +63,22 @@ def test_what_the_table_lacks_is_refused(status: Status, trigger: Trigger) -> No
         Trigger.CANCELLED: Cancelled(0, "o"),
         Trigger.UNKNOWN: OutcomeUnknown(0, "o", "time-out"),
         Trigger.ABSENT: Absent(0, "o"),
+        Trigger.EXPIRED: Absent(EXPIRES + 1, "o"),
     }
-    if trigger in events:
-        with pytest.raises(OrderError):
-            applied(order(status), events[trigger])
+    with pytest.raises(OrderError):
+        applied(order(status), events[trigger])
 
 
 EVENTS = st.one_of(
     st.sampled_from(
-        [Acknowledged(0, "o"), Rejected(0, "o", ""), Cancelled(0, "o"), OutcomeUnknown(0, "o", ""), Absent(0, "o")]
+        [
+            Acknowledged(0, "o"),
+            Rejected(0, "o", ""),
+            Cancelled(0, "o"),
+            OutcomeUnknown(0, "o", ""),
+            Absent(0, "o"),
+            Absent(99, "o"),
+        ]
     ),
     st.builds(fill, st.sampled_from("abcdef"), st.sampled_from(["-1", "-2", "-0.5"])),
 )

@@ -6,14 +6,16 @@ import pytest
 import torch
 
 from envs import costs
-from envs.contract import Contract, Hedge
+from envs.contract import Hedge
 from envs.costs import Execution, FeeTier, Fill, Schedule, Tradable
 from serve.clock import HOUR
 from serve.commands import CancelOrder, LookUp, SubmitOrder
+from serve.engine import Engine
 from serve.events import Absent, Acknowledged, Cancelled, Event, Filled, FundingPaid, Rejected
-from serve.market import DEVICE, DTYPE, quote_tensors
+from serve.holdings import DTYPE
+from serve.market import DEVICE, Market, quote_tensors
 from serve.venues.paper import Paper
-from tests.serve.support import CONTRACT, START, VENUE, quote
+from tests.serve.support import ASSETS, LEGS, PERP, START, VENUE, quote, started, task
 
 D = Decimal
 TIERED = Execution(
@@ -21,8 +23,12 @@ TIERED = Execution(
 )
 
 
-def on(execution: Execution) -> Contract:
-    return CONTRACT.model_copy(update={"hedges": (Hedge(execution=execution),)})
+def on(execution: Execution) -> Market:
+    return Market(task(hedges=(Hedge(execution=execution),)), ASSETS, LEGS)
+
+
+MARKET = Market(task(), ASSETS, LEGS)
+MEMORY = MARKET.filters[0].initial(1)
 
 
 @pytest.fixture
@@ -32,12 +38,18 @@ def venue() -> Paper:
 
 def showing(execution: Execution, seed: int = 0, congestion: float = 0.0) -> Paper:
     made = Paper(on(execution), VENUE.model_copy(update={"seed": seed}))
-    made.show(quote(START, congestion=congestion))
+    made.show(quote(START, congestion=congestion), MEMORY)
     return made
 
 
 def order(units: str = "2", limit: str = "20400", name: str = "o") -> SubmitOrder:
-    return SubmitOrder(START, name, D(units), D(limit))
+    return SubmitOrder(START, name, PERP, D(units), D(limit), START + HOUR, reduce_only=False)
+
+
+def remembering(venue: Paper, events: list[Event]) -> None:
+    """As on a restart: every order was for the perpetual."""
+    orders = {event.order: PERP for event in events if isinstance(event, Acknowledged | Rejected)}
+    venue.remember(events, orders, Engine.opened(started()).initial())
 
 
 def filled(events: tuple[Event, ...]) -> Filled:
@@ -68,12 +80,12 @@ def test_fills_as_the_simulator_does(units: str, execution: Execution) -> None:
 
 def test_the_same_id_never_trades_twice(venue: Paper) -> None:
     first = venue.submit(order())
-    venue.show(quote(START + 1, 30_000.0))
+    venue.show(quote(START + 1, 30_000.0), MEMORY)
     assert venue.submit(order()) == first
     assert venue.look_up(LookUp(START, "o")) == first
-    assert venue.accrue(START) == ()
-    venue.show(quote(START + 2, 40_000.0))
-    paid = venue.accrue(START + HOUR)[0]
+    assert venue.accrue(START, "BTC") == ()
+    venue.show(quote(START + 2, 40_000.0), MEMORY)
+    paid = venue.accrue(START + HOUR, "BTC")[0]
     assert isinstance(paid, FundingPaid)
     assert float(paid.cash) == pytest.approx(-2 * 30_000 * 0.05 / 8760, abs=1e-8)
 
@@ -89,7 +101,7 @@ def test_no_whole_lot_is_rejected(venue: Paper, units: str) -> None:
 
 
 def test_without_a_market_it_rejects() -> None:
-    assert isinstance(Paper(CONTRACT, VENUE).submit(order())[0], Rejected)
+    assert isinstance(Paper(MARKET, VENUE).submit(order())[0], Rejected)
 
 
 def test_it_says_what_it_does_not_have(venue: Paper) -> None:
@@ -100,12 +112,12 @@ def test_it_says_what_it_does_not_have(venue: Paper) -> None:
 def test_it_remembers_what_the_journal_says(venue: Paper) -> None:
     """A look-up journals the same answers once more: they are one fill."""
     answer = venue.submit(order())
-    again = Paper(CONTRACT, VENUE)
-    again.remember([quote(START), *answer, *venue.look_up(LookUp(START + 1, "o"))])
-    again.show(quote(START + 1, 30_000.0))
+    again = Paper(MARKET, VENUE)
+    remembering(again, [quote(START), *answer, *venue.look_up(LookUp(START + 1, "o"))])
+    again.show(quote(START + 1, 30_000.0), MEMORY)
     assert again.submit(order()) == answer
-    venue.show(quote(START + 1, 30_000.0))
-    assert again.accrue(START + HOUR) == venue.accrue(START + HOUR) != ()
+    venue.show(quote(START + 1, 30_000.0), MEMORY)
+    assert again.accrue(START + HOUR, "BTC") == venue.accrue(START + HOUR, "BTC") != ()
 
 
 @pytest.mark.parametrize(("units", "sign"), [("9", 1), ("-9", -1)])
@@ -127,8 +139,8 @@ def test_what_the_depth_allows_fills_whole(units: Decimal) -> None:
 def test_late_orders_fill_when_the_bar_ends_at_the_quote_of_then() -> None:
     venue = showing(Execution(latency_bars=1))
     assert [type(event) for event in venue.submit(order())] == [Acknowledged]
-    venue.show(quote(START + HOUR, 20_100.0))
-    assert venue.accrue(START + HOUR) == (), "nothing was held during the bar"
+    venue.show(quote(START + HOUR, 20_100.0), MEMORY)
+    assert venue.accrue(START + HOUR, "BTC") == (), "nothing was held during the bar"
     (fill,) = venue.bar_ended(START + HOUR)
     assert isinstance(fill, Filled)
     assert (fill.time, fill.units) == (START + HOUR, 2)
@@ -143,7 +155,7 @@ def test_a_late_order_can_be_cancelled_and_does_not_outlive_a_restart() -> None:
     assert venue.cancel(CancelOrder(START + 1, "o")) == (Cancelled(START + 1, "o"),)
     assert venue.bar_ended(START + HOUR) == ()
     again = showing(Execution(latency_bars=1))
-    again.remember([quote(START), *answer])
+    remembering(again, [quote(START), *answer])
     assert [type(event) for event in again.look_up(LookUp(START, "o"))] == [Acknowledged, Cancelled]
 
 
@@ -167,6 +179,6 @@ def test_a_restart_draws_on() -> None:
     busy = Execution(rejection=0.5)
     whole, cut = showing(busy, 3, 0.9), showing(busy, 3, 0.9)
     first = [event for k in range(10) for event in whole.submit(order(name=f"o{k}"))]
-    cut.remember([quote(START, congestion=0.9), *first])
+    remembering(cut, [quote(START, congestion=0.9), *first])
     later = [order(name=f"o{k}") for k in range(10, 40)]
     assert [cut.submit(each) for each in later] == [whole.submit(each) for each in later]

@@ -23,12 +23,13 @@ from serve import feed as feeds
 from serve.clock import HOUR, SECOND, YEAR
 from serve.commands import Decision, Infer, Output
 from serve.config import ServeConfig
-from serve.events import Event, Filled, OptionTraded
+from serve.events import BookTraded, Event, Filled
+from serve.holdings import DTYPE
 from serve.journal import Journal
-from serve.market import DEVICE, DTYPE
+from serve.market import DEVICE
 from serve.orders import Status
 from serve.session import Source, run
-from tests.serve.support import CALIBRATION, CONTRACT, START, raw_config, save_model, task, write_bars
+from tests.serve.support import CALIBRATION, CONTRACT, PERP, START, raw_config, save_model, task, write_bars
 
 SWING = 0.012  # of the bars: wide enough for the book to strain
 QUANTUM = 1e-8  # to which the paper venue rounds what it pays and is paid
@@ -79,17 +80,19 @@ def test_paper_earns_what_the_simulator_earns(tmp_path: Path, name: str) -> None
     """But for the lot, the quantum of what is paid for each unit, fee and funding, and the funding of a second."""
     file, written, of = str(write_bars(tmp_path / "bars.csv", swing=SWING)), tmp_path / "task.toml", traded_on(name, 0)
     written.write_text(tomli_w.dumps(of.model_dump(mode="json", exclude_none=True)))
-    raw = raw_config(task=str(written), venue__lot=str(QUANTUM), desk__roll=False)
+    raw = raw_config(
+        task=str(written), legs=[{"symbol": PERP, "lot": str(QUANTUM)}], book__roll=False, execution__slice_seconds=1e9
+    )
     del raw["model"]
     journal = Journal(str(tmp_path / "j.db"))
-    core = run(ServeConfig.model_validate(raw), journal, Source(file, START, 2))
+    core = run(ServeConfig.model_validate(raw), journal, Source((file,), START, 2))
     journal.close()
     assert core.state is not None
     closes, window = feeds.split(feeds.read_bars(file), START, 48, 30, HOUR)
     expected = simulated_profit(closes, window, of)
     assert math.isfinite(expected)
-    assert core.state.ledger.position == 0
-    assert core.state.ledger.traded > 120_000
+    assert core.state.ledger.position(PERP) == 0
+    assert core.state.ledger.account(PERP).traded > 120_000
     partial = [order.id for order in core.state.orders.values() if order.status is Status.CANCELLED]
     assert bool(partial) == (name == "thin")
     way = sum(abs(after.close - before.close) for before, after in pairwise(window))
@@ -105,17 +108,18 @@ def served(tmp_path: Path, file: str, lot: float) -> tuple[list[Output], list[Ev
         outputs.extend(more)
         events.append(event)
 
-    raw = raw_config(model=str(tmp_path / "model"), desk__roll=False, venue__lot=str(lot))
+    legs = [{"symbol": PERP, "lot": str(lot)}]
+    raw = raw_config(model=str(tmp_path / "model"), book__roll=False, legs=legs, execution__slice_seconds=1e9)
     journal = Journal(str(tmp_path / "j.db"))
-    run(ServeConfig.model_validate(raw), journal, Source(file, START, 2), told)
+    run(ServeConfig.model_validate(raw), journal, Source((file,), START, 2), told)
     journal.close()
     return outputs, events
 
 
-def simulated_book(file: str, of: Task, option: OptionTraded, lot: float) -> HedgingWorld:
+def simulated_book(file: str, of: Task, option: BookTraded, lot: float) -> HedgingWorld:
     """With the units of the served one, to the decimal that was traded, and its lot."""
     world = simulated_market(*feeds.split(feeds.read_bars(file), START, 48, 30, HOUR), of)
-    units = torch.tensor([float(option.units)], dtype=DTYPE)
+    units = torch.tensor([float(option.holding.units)], dtype=DTYPE)
     held = replace(world.episode.portfolio, base=(-units,), units=(units[:, None],))
     world.episode = replace(world.episode, portfolio=held)
     world.lots = lambda: torch.tensor([[[lot]]], dtype=DTYPE)  # type: ignore[method-assign]
@@ -132,7 +136,7 @@ def test_the_policy_sees_and_orders_the_same_served_and_simulated(
     file, of = str(write_bars(tmp_path / "bars.csv", swing=SWING)), traded_on(name)
     model = card.load(save_model(tmp_path / "model", seed=8, of=of), DTYPE)
     outputs, events = served(tmp_path, file, lot)
-    world = simulated_book(file, of, next(event for event in events if isinstance(event, OptionTraded)), lot)
+    world = simulated_book(file, of, next(event for event in events if isinstance(event, BookTraded)), lot)
     seen, orders = [], []
     for _ in range(of.contract.decisions):
         seen.append(world.observation.features[0, 0])
@@ -150,8 +154,9 @@ def test_the_policy_sees_and_orders_the_same_served_and_simulated(
     assert float(asked[:, model.observer.names.index("stress")].max()) > -0.9
     decided = [output for output in outputs if isinstance(output, Decision) and output.source == "policy"]
     lots = [
-        round(float(order) / lot) - round(float(made.wanted) / lot) for order, made in zip(orders, decided, strict=True)
+        round(float(order) / lot) - round(float(made.legs[0].wanted) / lot)
+        for order, made in zip(orders, decided, strict=True)
     ]
     assert max(abs(each) for each in lots) <= slack
-    assert all(made.sent == made.wanted for made in decided)
-    assert sum(made.sent != 0 for made in decided) >= 3
+    assert all(made.legs[0].sent == made.legs[0].wanted for made in decided)
+    assert sum(made.legs[0].sent != 0 for made in decided) >= 3

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ from serve.config import ServeConfig
 from serve.errors import JournalError, ReplayMismatch
 from serve.events import Event, Filled, Heartbeat, Operator, QuoteEvent
 from serve.journal import Journal
+from serve.market import Market
 from serve.orders import Status
 from serve.runner import Core, Runner, replayed
 from serve.session import Source, run
 from serve.states import RiskState
 from serve.tally import Tally
 from serve.venues.paper import Paper
-from tests.serve.support import CONTRACT, START, VENUE, opening, write_bars
+from tests.serve.support import ASSETS, LEGS, PERP, START, VENUE, opening, task, write_bars
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +30,7 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def day(settings: ServeConfig, bars: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Journal, Core, Tally]:
     journal, tally = Journal(str(tmp_path_factory.mktemp("day") / "j.db")), Tally()
-    core = run(settings, journal, Source(bars, START, 2), tally.told)
+    core = run(settings, journal, Source((bars,), START, 2), tally.told)
     journal.close()
     return journal, core, tally
 
@@ -47,14 +49,14 @@ def copied(journal: Journal, path: Path, count: int) -> Journal:
 def test_two_days_with_a_crash(day: tuple[Journal, Core, Tally]) -> None:
     _, core, tally = day
     assert core.state is not None
-    assert core.state.ledger.position == 0, "the call settled with the last bar, and its hedge was closed"
-    assert core.state.ledger.traded > 0
+    assert core.state.ledger.position(PERP) == 0, "the call settled with the last bar, and its hedge was closed"
+    assert core.state.ledger.account(PERP).traded > 0
     assert tally.counts["decisions by policy"] > 5
     assert tally.counts["fills"] == tally.counts["orders"] > 0
-    text = "\n".join(tally.words(core.state, 1.0))
+    text = "\n".join(tally.words(core.state))
     assert "price_jump took REDUCING: spot went from" in text
     assert "ACTIVE again at" in text
-    assert "call-1 settled at" in text
+    assert "1-1-1 settled at" in text
 
 
 def test_a_replay_makes_the_same_outputs(day: tuple[Journal, Core, Tally]) -> None:
@@ -72,7 +74,7 @@ def test_the_same_day_served_twice_is_the_same_journal(
     day: tuple[Journal, Core, Tally], settings: ServeConfig, bars: str, tmp_path: Path
 ) -> None:
     other = Journal(str(tmp_path / "again.db"))
-    run(settings, other, Source(bars, START, 2))
+    run(settings, other, Source((bars,), START, 2))
     assert other.head == day[0].head
     other.close()
 
@@ -83,7 +85,7 @@ def test_a_replay_finds_an_order_that_the_core_would_not_send(day: tuple[Journal
     place = next(k for k, body in enumerate(bodies) if isinstance(decode(body), SubmitOrder))
     order = decode(bodies[place])
     assert isinstance(order, SubmitOrder)
-    forged.append([*bodies[:place], encode(SubmitOrder(order.time, order.order, 2 * order.units, order.limit))])
+    forged.append([*bodies[:place], encode(replace(order, units=2 * order.units))])
     with pytest.raises(ReplayMismatch, match=f"entry {place + 1} is not what the core makes"):
         replayed(forged)
     forged.close()
@@ -103,7 +105,7 @@ def test_a_restart_ends_where_the_whole_day_ends(
         if isinstance(everything[k], Heartbeat) and isinstance(everything[k - 1], Event)
     )
     cut = copied(journal, tmp_path / "cut.db", place)
-    core = run(settings, cut, Source(bars, START, 2))
+    core = run(settings, cut, Source((bars,), START, 2))
     assert core.state is not None
     assert whole.state is not None
     assert core.state.ledger == whole.state.ledger
@@ -111,7 +113,7 @@ def test_a_restart_ends_where_the_whole_day_ends(
     assert [fill for fill in items(cut) if isinstance(fill, Filled)] == [
         fill for fill in everything if isinstance(fill, Filled)
     ]
-    assert int(core.state.memory.bars) == int(whole.state.memory.bars)
+    assert int(core.state.pasts["BTC"].memory.bars) == int(whole.state.pasts["BTC"].memory.bars)
     replayed(cut)
     cut.close()
     journal.close()
@@ -123,7 +125,7 @@ def test_a_restart_with_an_order_in_flight_finds_it_lost_and_hedges_anew(
     everything = items(day[0])
     place = next(k for k, item in enumerate(everything) if isinstance(item, SubmitOrder))
     cut = copied(day[0], tmp_path / "cut.db", place + 1)
-    core = run(settings, cut, Source(bars, START, 2))
+    core = run(settings, cut, Source((bars,), START, 2))
     assert core.state is not None
     ids = [item.order for item in items(cut) if isinstance(item, SubmitOrder)]
     assert len(ids) == len(set(ids))
@@ -145,15 +147,15 @@ class Full(Journal):
 
 
 def test_what_cannot_be_journalled_does_not_leave(tmp_path: Path) -> None:
-    journal, venue, core = Full(str(tmp_path / "full.db")), Paper(CONTRACT, VENUE), Core()
+    journal, venue, core = Full(str(tmp_path / "full.db")), Paper(Market(task(), ASSETS, LEGS), VENUE), Core()
     runner = Runner(journal, venue, None, core)
-    events = opening()
-    venue.show(events[2])  # type: ignore[arg-type]
-    for event in events[:3]:
+    *before, seen, sold = opening()
+    assert isinstance(seen, QuoteEvent)
+    for event in (*before, seen):
         runner.handle(event)
+    venue.show(seen, runner.state.pasts["BTC"].memory)
     runner.flush()
     journal.full = True
-    sold = events[3]
     runner.handle(sold)
     with pytest.raises(JournalError, match="full"):
         runner.handle(Heartbeat(START + 60 * SECOND))
@@ -169,10 +171,10 @@ def test_a_halt_survives_a_restart(
     cut = copied(day[0], tmp_path / "cut.db", 40)
     core, _ = replayed(cut)
     assert core.state is not None
-    runner = Runner(cut, Paper(CONTRACT, VENUE), None, core)
+    runner = Runner(cut, Paper(Market(task(), ASSETS, LEGS), VENUE), None, core)
     runner.handle(Operator(core.state.time, "halt", "ann", "exercise", ""))
     orders = core.state.orders_made
-    again = run(settings, cut, Source(bars, START, 2))
+    again = run(settings, cut, Source((bars,), START, 2))
     assert again.state is not None
     assert (again.state.risk, again.state.orders_made) == (RiskState.HALTED, orders)
     assert again.state.strictest() == "operator: ann: exercise"
@@ -193,12 +195,12 @@ def test_following_a_file_by_the_clock(settings: ServeConfig, bars: str, tmp_pat
     rows = [f"{show(START)},20000.0", f"{show(START)},20010.0"]
     ticks.write_text("\n".join(["time,spot", *rows]) + "\n")
     journal = Journal(str(tmp_path / "live.db"))
-    source = Source(bars, START, 0, follow=ticks, clock=clock, stop_at=START + 2 * HOUR)
+    source = Source((bars,), START, 0, follow=ticks, clock=clock, stop_at=START + 2 * HOUR)
     core = run(settings, journal, source)
     assert core.state is not None
     assert core.state.risk is RiskState.REDUCING
     assert "stale_data: last quote is" in core.state.strictest()
-    assert core.state.ledger.position > 0
+    assert core.state.ledger.position(PERP) > 0
     assert [type(item) for item in items(journal)].count(QuoteEvent) == 2
     assert "integrity" not in core.state.monitors, "no event was dated before another"
     moved = [item for item in items(journal) if isinstance(item, Transition) and item.breaker == "stale_data"]

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from agents import card
+from agents import card, register
+from agents.learned import LOSS
 from agents.network import ActorNetwork
 from envs.task import Task
 from train import limits, tune
@@ -31,19 +32,20 @@ def task(market: dict[str, Any] = BROWNIAN, objective: dict[str, Any] | None = N
     return Task.model_validate(raw if objective is None else {**raw, "objective": objective})
 
 
-def save_model(folder: Path, of: Task, seed: int = 7, **described: Any) -> Path:
+def save_model(folder: Path, of: Task, seed: int = 7, sees_loss: bool = False, **described: Any) -> Path:
     """A small network with random weights for the task `of`, and its card with what is `described`."""
-    tuned = {name: tune.STARTS[name] for name in tune.tunable(of.contract)}
+    tuned = {name: register.every()[name].start for name in tune.tunable(of.contract)}
     of = tune.adopted(of, tuned)
     observer = of.observer()
+    names = (*observer.names, *([LOSS] if sees_loss else []))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = ActorNetwork(len(observer.names), (8,), "silu", of.actions)
+        network = ActorNetwork(len(names), (8,), "silu", of.actions)
     whole = {
         "name": "test",
-        "features": observer.names,
+        "features": names,
         "features_sha256": observer.sha256,
-        "trained_range": dict.fromkeys(observer.names, (-1.0, 1.0)),
+        "trained_range": dict.fromkeys(names, (-1.0, 1.0)),
         "hidden": (8,),
         "activation": "silu",
         "task": of,

@@ -21,7 +21,8 @@ from envs.history import DATA, load_bars, load_funding
 from envs.types import BadInput
 from envs.volatility import garch, regimes
 from train import cascades, levels, likeness, msgarch, premium
-from train.calibrate import calibrate, command
+from train.calibrate import calibrate
+from train.calibration_command import command
 from train.msgarch import Sample
 from train.single import fit_single
 
@@ -163,15 +164,6 @@ def test_shipped_markets_keep_the_fits_constraints(name: str) -> None:
     assert all(24 * 30 < 1 / float(leave) < 24 * 1000 for pair in eras for leave in pair)
 
 
-def test_an_era_multiplies_omega_alone_and_changes_apart_from_the_pace() -> None:
-    shipped = Calibration.load(DATA / "btc_2017_2022.toml").regimes
-    omega, transition = np.array(shipped.omega).reshape(2, 2), np.array(shipped.transition)
-    assert omega[1] / omega[0] == pytest.approx(omega[1, 0] / omega[0, 0])
-    era = transition.reshape(2, 2, 2, 2).sum(axis=3)[:, 0]
-    pace = transition.reshape(2, 2, 2, 2).sum(axis=2)[0]
-    assert np.kron(era, pace) == pytest.approx(transition)
-
-
 def hazardous(leverage: float, excitation: float, seed: int, bars: int = 60_000) -> tuple[Array, Mask, Array]:
     """Moves (bars,), which are cascades, and calm (bars,), of a hazard of 20 a year, half-life 12 h."""
     generator = np.random.default_rng(seed)
@@ -260,13 +252,14 @@ def test_the_command_writes_a_file_that_loads_a_page_and_json(
 ) -> None:
     monkeypatch.setattr("train.likeness.PATHS", 4)
     out = tmp_path / "models" / "short.toml"
-    command(out, data="btc", funding="none", first="2019-10-01", last="2020-04-01", report=None, json=True)
+    command(out, funding="none", first="2019-10-01", last="2020-04-01", contest=True, json=True)
     printed = json.loads(capsys.readouterr().out)
+    assert len(printed["contest"]) == 7
     written = Calibration.load(out)
     assert written.source.first == "2019-10-01T00:00:00+00:00"
     assert printed["bars"] == written.source.bars == 24 * 183
     assert written.funding == Calibration.load(DATA / "btc_2017_2022.toml").funding
-    assert "must" in out.with_suffix(".html").read_text(encoding="utf-8")
+    assert "EGARCH-t" in out.with_suffix(".html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -8,12 +8,12 @@ from dataclasses import fields
 import pytest
 import torch
 
-from agents.delta import Delta
-from agents.delta_gamma import DeltaGamma
-from agents.fixed_band import FixedBand
-from agents.no_hedge import NoHedge
-from agents.whalley_wilmott import WhalleyWilmott
-from agents.zakamouline import Zakamouline
+from agents.classical.delta import Delta
+from agents.classical.delta_gamma import DeltaGamma
+from agents.classical.fixed_band import FixedBand
+from agents.classical.no_hedge import NoHedge
+from agents.classical.whalley_wilmott import WhalleyWilmott
+from agents.classical.zakamouline import Zakamouline
 from envs import decision
 from envs.decision import Band
 from envs.hedging import HedgingWorld

@@ -16,6 +16,7 @@ import rehedge
 
 ROOT = Path(__file__).parents[2]
 BTC = "envs/data/btc_2017_2022.toml"
+PAIR = ("calibrate", "--out", "runs/x.toml", "--data")
 
 
 TASK = """
@@ -102,6 +103,11 @@ def test_models_are_listed_and_shown(model: Path) -> None:
         (("train", "runs/x", "--task", "nowhere.toml"), "nowhere.toml: no such file"),
         (("train", "runs/x", "--task", "multi_asset", "--calibration", BTC), "takes 2 calibrations, 1 given"),
         (("calibrate", "--data", "nowhere.csv", "--out", "runs/x.toml"), "nowhere.csv"),
+        ((*PAIR, "btc", "--data", "btc"), "btc and btc hold the same bars"),
+        ((*PAIR, "btc", "--data", "eth", "--first", "2030-01-01"), "no bars from 2030-01-01"),
+        ((*PAIR, "btc", "--data", "eth", "--data", "eth"), "--data: 3 given"),
+        ((*PAIR, "btc", "--calibration", BTC), "--calibration: 1 given for 1 --data"),
+        ((*PAIR, "btc", "--data", "eth", "--contest"), "--contest: compares models of one asset"),
         (("serve", "nowhere.toml", "--journal", "runs/x.db"), "nowhere.toml: no such file"),
     ],
 )

@@ -118,7 +118,8 @@ def test_pair_and_funding_statistics_are_numpys() -> None:
     once = np.ones((1, 5000))
     found = {name: float(statistic(pair, once)[0]) for name, statistic in fidelity.of_pairs().items()}
     deep = pair[pair[:, 0] <= np.quantile(pair[:, 0], 0.01)]
-    assert list(found.values()) == pytest.approx([np.corrcoef(pair.T)[0, 1], np.corrcoef(deep.T)[0, 1]])
+    slope = np.polyfit(*pair.T, 1)[0]
+    assert list(found.values()) == pytest.approx([np.corrcoef(pair.T)[0, 1], np.corrcoef(deep.T)[0, 1], slope])
     rate = np.array([0.1095, 0.2, -0.1, 0.1095, 0.3])
     daily = {name: float(statistic(rate, np.ones((1, 5)))[0]) for name, statistic in fidelity.of_funding().items()}
     assert daily["funding, share of days at 0.01 %"] == pytest.approx(0.4)
@@ -154,7 +155,7 @@ def short() -> Likeness:
     real = likeness.of_history(calibration, bars)
     cut = slice(0, 1500)
     real = replace(real, **{name: value[cut] for name, value in vars(real).items() if isinstance(value, np.ndarray)})
-    (run,) = likeness.simulated((calibration,), None, real, 3, lambda stage: None)
+    run = likeness.simulated(calibration, real, 3, lambda stage: None)
     daily = np.asarray(load_funding("btc").loc["2021-01-01":"2021-03-01"], dtype=np.float64)  # type: ignore[misc]
     targets = fidelity.compared(real, run.records, fidelity.of_returns(1.0), fidelity.core_of(1.0), 200, 1)
     return Likeness(calibration, real, run, daily, targets)

@@ -7,14 +7,18 @@ import math
 import pytest
 import torch
 
+from agents.learned import LOSS
 from agents.network import ActorNetwork
 from envs.objectives.mean_shortfall import MeanShortfall
 from envs.objectives.mean_std import MeanStd
 from envs.seeding import generators
 from envs.task import Task
+from envs.types import BadInput
 from tests.train import support
 from train import pathwise
-from train.learn import Settings, Validator, learn, outlook
+from train.duals import outlook
+from train.family import Family, members
+from train.learn import Settings, Validator, learn, model_for
 
 HEDGE = {"instrument": {"kind": "perpetual"}, "lot_fraction": 0.0}
 TASK = support.task(risk_aversion=2000.0, hedges=[HEDGE])  # far from tuned: much to gain
@@ -65,6 +69,35 @@ def test_one_seed_gives_one_policy_and_another_gives_another() -> None:
     assert all(low < high for name, (low, high) in one.trained_range.items() if name in moving)
 
 
+def test_a_policy_learns_from_its_loss_only_where_it_sees_it() -> None:
+    found = learn(TASK, SMALL.model_copy(update={"sees_loss": True}), 5, CPU)
+    assert tuple(found.trained_range) == (*TASK.observer().names, LOSS)
+    assert found.network.features == len(found.trained_range)
+    low, high = found.trained_range[LOSS]
+    assert low < 0 < high
+    assert learn(TASK, SMALL, 5, CPU).network.features == len(TASK.observer().names)
+
+
+def test_a_blind_policy_is_deaf_to_what_it_does_not_see_and_to_nothing_else() -> None:
+    hidden = ("forecast_over_implied", "vega")
+    found = learn(TASK, SMALL.model_copy(update={"blind": hidden}), 5, CPU)
+    heard = found.network.layers[0].weight.abs().amax(0) > 0
+    names = TASK.observer().names
+    assert [name for name, audible in zip(names, heard.tolist(), strict=True) if not audible] == sorted(
+        hidden, key=names.index
+    )
+    with pytest.raises(BadInput, match="blind: no feature is named moon"):
+        learn(TASK, SMALL.model_copy(update={"blind": ("moon",)}), 5, CPU)
+
+
+def test_the_learning_rate_never_falls_below_0() -> None:
+    """A rollout may end beyond the last step."""
+    family = Family(members(TASK, 1, 4, 2, *generators(1, 1)))
+    model = model_for(family, SMALL)
+    assert model.lr_schedule(0.5) == pytest.approx(0.5 * SMALL.learning_rate)
+    assert model.lr_schedule(-0.25) == 0
+
+
 @pytest.mark.parametrize(
     "objective", [{"kind": "mean_std"}, {"kind": "entropic"}, {"kind": "clipped_mean_std"}, {"kind": "kolm_ritter"}]
 )
@@ -101,7 +134,7 @@ def test_an_improvement_is_the_difference_of_the_measures() -> None:
 
 def test_pathwise_gradients_gain() -> None:
     (generator,) = generators(11, 1)
-    network = pathwise.warmed(TASK.world(512, 1, generator), blank(), iterations=25, learning_rate=2e-2)
+    network = pathwise.warmed([TASK.world(512, 1, generator)], blank(), iterations=25, learning_rate=2e-2)
     gains = torch.tensor([validator(2048, seed).improvement(network) for seed in range(4)])
     assert float(gains.mean()) < -4 * float(gains.std()) / 2  # four standard errors of four runs
 
@@ -110,7 +143,7 @@ def test_pathwise_gradients_reach_options_too() -> None:
     """From a band so wide that no option trades, on a book whose options are cheap to trade."""
     (generator,) = generators(12, 1)
     world = pathwise.divisible(CURVED).world(256, 1, generator)
-    network = pathwise.warmed(world, blank(CURVED), iterations=2, learning_rate=1e-2)
+    network = pathwise.warmed([world], blank(CURVED), iterations=2, learning_rate=1e-2)
     by_action = network.layers[-1].weight
     assert by_action.isfinite().all()
     assert (by_action.abs().amax(-1) > 0).all()
@@ -140,5 +173,5 @@ def test_gradients_are_finite_once_claims_have_expired() -> None:
     claims = [{"instrument": {"kind": "option", "bars": bars, "moneyness": [0.8, 1.2]}} for bars in (12, 24)]
     task = support.task(bars=48, claims=claims, hedges=support.WITH_OPTION)
     (generator,) = generators(13, 1)
-    network = pathwise.warmed(pathwise.divisible(task).world(64, 1, generator), blank(task), 2, 1e-2)
+    network = pathwise.warmed([pathwise.divisible(task).world(64, 1, generator)], blank(task), 2, 1e-2)
     assert weights(network).isfinite().all()

@@ -1,0 +1,140 @@
+"""What a message from outside must be before anything acts on it. What fails is journalled, counted and dropped."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+from serve.clock import SECOND, YEAR
+from serve.errors import Refused
+from serve.events import (
+    BalanceReport,
+    BookSettled,
+    BookTraded,
+    Deleveraged,
+    Event,
+    Filled,
+    FundingPaid,
+    History,
+    Listed,
+    Malformed,
+    PositionsReport,
+    QuoteEvent,
+    SourcePrice,
+    SurfaceQuote,
+    TargetSet,
+)
+from serve.holdings import fault
+from serve.market import Market
+from serve.state import State
+
+HIGHEST_VOLATILITY = 20.0  # per √year
+DATED = (QuoteEvent, SurfaceQuote, SourcePrice)
+
+
+def checked(state: State, event: Event, market: Market, future_seconds: float) -> None:
+    """Raises Refused for a message that is malformed, names what is not served, or is dated as it cannot be."""
+    if isinstance(event, Malformed):
+        raise Refused(f"{event.source}: {event.reason}")
+    asset, symbol = getattr(event, "asset", None), getattr(event, "symbol", None)
+    if asset is not None and asset not in market.assets:
+        raise Refused(f"asset {asset} is not served")
+    if symbol is not None and symbol not in market.symbols:
+        raise Refused(f"symbol {symbol} is not served")
+    if isinstance(event, DATED):
+        _dated(state, event, future_seconds)
+    if (reason := _wrong(event, market)) is not None:
+        raise Refused(reason)
+
+
+def _dated(state: State, event: QuoteEvent | SurfaceQuote | SourcePrice, future_seconds: float) -> None:
+    if event.quoted_at > event.time + future_seconds * SECOND:
+        raise Refused(f"dated {(event.quoted_at - event.time) / SECOND:.1f} s in the future")
+    last = _last(state, event)
+    if last is not None and event.quoted_at < last.quoted_at:
+        raise Refused(f"out of order, {(last.quoted_at - event.quoted_at) / SECOND:.1f} s older than the last")
+    if last is not None and _same(event, last):
+        raise Refused("repeats the last")
+
+
+def _last(
+    state: State, event: QuoteEvent | SurfaceQuote | SourcePrice
+) -> QuoteEvent | SurfaceQuote | SourcePrice | None:
+    if isinstance(event, QuoteEvent):
+        return state.quotes.get(event.asset)
+    if isinstance(event, SurfaceQuote):
+        return state.surfaces.get(event.asset)
+    return state.sources.get(event.asset, {}).get(event.source)
+
+
+def _same(one: Event, other: Event) -> bool:
+    return {**vars(one), "time": 0} == {**vars(other), "time": 0}
+
+
+def _wrong(event: Event, market: Market) -> str | None:
+    if isinstance(event, QuoteEvent):
+        return _wrong_quote(event)
+    if isinstance(event, BookTraded):
+        bad = None if event.premium.is_finite() else f"premium {event.premium}"
+        return bad or fault(event.holding, market.assets, event.time, market.bar, market.longest)
+    if isinstance(event, SurfaceQuote):
+        return _wrong_points(event)
+    if isinstance(event, History):
+        return None if len(event.closes) > 1 and all(map(_positive, event.closes)) else "closes that are no prices"
+    if isinstance(event, Listed):
+        return None if _positive(event.strike) and event.expiry > event.time else "an option that is none"
+    if isinstance(event, TargetSet):
+        return _wrong_target(event)
+    return _wrong_money(event)
+
+
+def _wrong_quote(quote: QuoteEvent) -> str | None:
+    for name in ("spot", "low", "high", "mark", "depth"):
+        if not _positive(getattr(quote, name)):
+            return f"{name} {getattr(quote, name)}"
+    if not quote.low <= quote.spot <= quote.high:
+        return f"spot {quote.spot} outside its low {quote.low} and high {quote.high}"
+    if not 0 <= quote.half_spread < 1:
+        return f"half_spread {quote.half_spread}"
+    if not 0 < quote.implied_volatility <= HIGHEST_VOLATILITY:
+        return f"implied_volatility {quote.implied_volatility}"
+    if not math.isfinite(quote.funding_rate):
+        return f"funding_rate {quote.funding_rate}"
+    shares = (quote.congestion, quote.deleveraged)
+    return None if all(0 <= share <= 1 for share in shares) else f"congestion and deleveraged {shares}"
+
+
+def _wrong_points(event: SurfaceQuote) -> str | None:
+    for expiry, strike, volatility in event.points:
+        if not (_positive(strike) and 0 < volatility <= HIGHEST_VOLATILITY and 0 < expiry - event.time < 10 * YEAR):
+            return f"point {(expiry, strike, volatility)}"
+    return None if event.points else "no points"
+
+
+def _wrong_target(event: TargetSet) -> str | None:
+    if not all(math.isfinite(each) for each in (event.delta, event.gamma, event.vega)):
+        return "a target that is not finite"
+    if not 0 <= event.hedge_ratio <= 1.5:
+        return f"hedge_ratio {event.hedge_ratio}, not within 0 and 1.5"
+    return None if min(event.above, event.below) >= 0 else "thresholds below 0"
+
+
+def _wrong_money(event: Event) -> str | None:
+    if isinstance(event, SourcePrice):
+        return None if _positive(event.price) else f"price {event.price}"
+    if isinstance(event, Filled | Deleveraged) and not (event.price.is_finite() and event.price > 0):
+        return f"price {event.price}"
+    amounts: tuple[Decimal, ...] = ()
+    if isinstance(event, FundingPaid | BalanceReport | BookSettled):
+        amounts = (event.cash,)
+    elif isinstance(event, PositionsReport):
+        amounts = tuple(units for _, units in event.positions)
+    elif isinstance(event, Filled):
+        amounts = (event.units, event.fee)
+    elif isinstance(event, Deleveraged):
+        amounts = (event.units,)
+    return None if all(amount.is_finite() for amount in amounts) else "an amount that is not finite"
+
+
+def _positive(value: float) -> bool:
+    return 0 < value < math.inf

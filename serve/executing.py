@@ -1,0 +1,69 @@
+"""How a hedge is worked: slices that shrink as the market strains, and a price that no order goes beyond."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Decimal
+
+from serve.config import Bands, Execution, Ramp
+from serve.exposure import exact
+from serve.market import Market
+from serve.state import State
+
+_PRICE = Decimal("1e-8")
+
+
+@dataclass(frozen=True)
+class Climate:
+    """Of one asset: filtered volatility over its reference, and shock intensity over its calm level."""
+
+    volatility: float
+    intensity: float
+
+    @classmethod
+    def of(cls, state: State, market: Market, asset: str) -> Climate:
+        past = state.pasts[asset]
+        reference = market.calibrations[market.assets[asset]].reference_volatility
+        return cls(past.volatility / reference, past.intensity)
+
+
+def strain(ramp: Ramp, climate: Climate) -> float:
+    """0 up to the calm readings, 1 from the stress readings on, in logarithms between; the worse of the two counts."""
+    ends = (
+        (climate.volatility, ramp.calm_volatility, ramp.stress_volatility),
+        (climate.intensity, ramp.calm_intensity, ramp.stress_intensity),
+    )
+    return max(min(1.0, max(0.0, math.log(now / calm) / math.log(stress / calm))) for now, calm, stress in ends)
+
+
+def width(bands: Bands, climate: Climate) -> float:
+    """Of the analytic hedge's band, over its tuned half-width: geometrically from calm to stress."""
+    share = strain(bands, climate)
+    return math.exp((1 - share) * math.log(bands.calm_width) + share * math.log(bands.stress_width))
+
+
+def shrunk(execution: Execution, climate: Climate) -> Decimal:
+    """Share of sizes that is left: 1 when calm."""
+    return 1 - (1 - exact(execution.stress_share)) * exact(strain(execution, climate))
+
+
+def slice_size(execution: Execution, state: State, market: Market, symbol: str) -> Decimal:
+    """The most of a leg that one order takes from the depth at hand: whole lots, at least one."""
+    asset = market.asset_of[symbol]
+    valuation, lot = state.valuations[asset], market.lot(symbol)
+    share = exact(execution.depth_share) * shrunk(execution, Climate.of(state, market, asset))
+    units = exact(valuation.depths[symbol]) * share / exact(valuation.legs[symbol].value)
+    return max(lot, (units / lot).to_integral_value(ROUND_DOWN) * lot)
+
+
+def limit_price(
+    execution: Execution, state: State, market: Market, symbol: str, units: Decimal, collar: Decimal
+) -> Decimal:
+    """The worst price: the stated slippage from the mark, and for a linear leg within the collar around the index."""
+    mark, sign = state.mark(symbol), Decimal(1).copy_sign(units)
+    if not market.linear(symbol):
+        return (mark * (1 + sign * exact(execution.option_slippage))).quantize(_PRICE)
+    spot = exact(state.valuations[market.asset_of[symbol]].spot)
+    by_mark, by_index = mark * (1 + sign * exact(execution.slippage)), spot * (1 + sign * collar)
+    return (min(by_mark, by_index) if units > 0 else max(by_mark, by_index)).quantize(_PRICE)

@@ -1,0 +1,106 @@
+"""The venue on our orders and our money."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from serve.clock import HOUR
+from serve.commands import CancelOrder, Output
+from serve.errors import OrderError, Refused
+from serve.events import Absent, Acknowledged, Deleveraged, Event, Filled, FundingPaid, Rejected
+from serve.facts import broken
+from serve.market import Market
+from serve.orders import Order, OrderEvent, Status, applied
+from serve.state import Record, State
+
+KEPT = 256  # orders remembered after their end, for messages that come late
+ENDED_SHORT = frozenset({Status.CANCELLED, Status.REJECTED, Status.LOST, Status.ABSENT})  # with a rest to hedge anew
+
+
+def heard(state: State, event: OrderEvent, market: Market, session: str, retry: int) -> State:
+    """A new fill is money and is booked even where the order's state forbids it.
+
+    Raises Refused for another's order, OrderError for one that bears our name and that we never sent.
+    What an order left undone is decided anew: at once if the venue does not have it, else at `retry`.
+    """
+    order = state.orders.get(event.order)
+    if order is None:
+        return _stranger(state, event, session)
+    if order.repeats(event):
+        raise Refused(f"fill {getattr(event, 'trade', '')} of {order.id} repeats")
+    if isinstance(event, Filled):
+        state = _filled(state, order, event)
+    if isinstance(event, Rejected):
+        record = replace(state.record, rejections=(*_recent(state.record.rejections, event.time), event.time))
+        state = replace(state, record=record)
+    try:
+        now = applied(order, event)
+    except OrderError as error:
+        return broken(_with(state, _counted(order, event)), str(error))
+    state, asset = _with(state, now), market.asset_of[order.symbol]
+    if now.status not in ENDED_SHORT or order.status in ENDED_SHORT:
+        return state
+    if isinstance(event, Absent):
+        return state.owing(asset)
+    return replace(state, again={**state.again, asset: retry})
+
+
+def overtaken(before: State, event: Event) -> list[Output]:
+    """The cancel of an order that turns up after all: what it was to do is being decided anew."""
+    if not isinstance(event, Acknowledged) or event.order not in before.orders:
+        return []
+    gone = before.orders[event.order].status in (Status.ABSENT, Status.LOST)
+    return [CancelOrder(event.time, event.order)] if gone else []
+
+
+def funded(state: State, event: FundingPaid) -> State:
+    return replace(state, ledger=state.ledger.funded(event.symbol, event.cash))
+
+
+def deleveraged(state: State, event: Deleveraged, asset: str) -> State:
+    """The hedge is short of a leg at once: a decision is owed."""
+    zero = event.units * 0
+    ledger = state.ledger.filled(event.symbol, event.units, event.price, zero)
+    when = {**state.record.deleveraged, event.symbol: event.time}
+    changed = replace(state.venue, changed_at={**state.venue.changed_at, event.symbol: event.time})
+    return replace(state, ledger=ledger, record=replace(state.record, deleveraged=when), venue=changed).owing(asset)
+
+
+def sent(record: Record, now: int) -> Record:
+    return replace(record, sent=(*_recent(record.sent, now), now))
+
+
+def executed(record: Record, now: int) -> Record:
+    return replace(record, executions=(*_recent(record.executions, now), now))
+
+
+def _stranger(state: State, event: OrderEvent, session: str) -> State:
+    if event.order.startswith(f"{session}-"):
+        raise OrderError(f"the venue speaks of order {event.order}, which bears our name and which we never sent")
+    raise Refused(f"order {event.order} is not ours")
+
+
+def _filled(state: State, order: Order, event: Filled) -> State:
+    worse = (event.price / order.price - 1) * (1 if event.units > 0 else -1)
+    slippages = tuple(pair for pair in state.record.slippages if event.time - pair[0] < HOUR)
+    record = replace(state.record, slippages=(*slippages, (event.time, float(worse) * 1e4)))
+    venue = replace(state.venue, changed_at={**state.venue.changed_at, order.symbol: event.time})
+    ledger = state.ledger.filled(order.symbol, event.units, event.price, event.fee)
+    return replace(state, ledger=ledger, record=record, venue=venue)
+
+
+def _counted(order: Order, event: OrderEvent) -> Order:
+    """The order with a fill that its state forbids marked as booked, so that a repeat is not booked again."""
+    return replace(order, trades=order.trades | {event.trade}) if isinstance(event, Filled) else order
+
+
+def _with(state: State, order: Order) -> State:
+    orders = {**state.orders, order.id: order}
+    done = [name for name, each in orders.items() if not each.reserved]
+    for name in done[: max(0, len(done) - KEPT)]:
+        del orders[name]
+    return replace(state, orders=orders)
+
+
+def _recent(times: tuple[int, ...], now: int) -> tuple[int, ...]:
+    return tuple(at for at in times if now - at < HOUR)

@@ -1,0 +1,169 @@
+"""The book to hedge: changed by journalled events alone, grouped into claims as the shared code prices them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from envs.contract import Claim, Contract
+from envs.instrument import Instrument, Terms, View
+from envs.instruments.future import Future
+from envs.instruments.liquidity_position import LiquidityPosition, PositionTerms
+from envs.instruments.option import Option, OptionTerms
+from envs.instruments.perpetual import Perpetual
+from envs.instruments.spot import Spot
+from envs.pricing import binomial, uniswap
+from envs.types import Greeks
+from serve.errors import Refused
+from serve.events import Holding
+
+DTYPE = torch.float64
+ZERO = Decimal(0)
+Key = tuple[int, str, str, str, str]  # asset, kind, right, settlement, style
+
+
+class American(Option):
+    """An option that may be exercised at any time, priced on the binomial tree at its own volatility."""
+
+    def greeks(self, terms: OptionTerms, view: View) -> Greeks:
+        volatility = view.surface.volatility(view.quote, view.memory, terms.strike, terms.bars_left)
+        return self._tree(view.quote.spot[:, None], terms.strike, view.years(terms.bars_left), volatility)
+
+    def deltas(self, terms: OptionTerms, view: View, spots: Tensor, stretches: Tensor) -> Tensor:
+        volatility = view.surface.volatility(view.quote, view.memory, terms.strike, terms.bars_left)[..., None]
+        strike, time = terms.strike[..., None], view.years(terms.bars_left)[..., None]
+        return self._tree(spots[:, None], strike, time, volatility * stretches[:, None]).delta
+
+    def _tree(self, *at: Tensor) -> Greeks:
+        spot, strike, time, volatility = torch.broadcast_tensors(*at)  # type: ignore[no-untyped-call]
+        return binomial.greeks(spot, strike, time, volatility, call=self.right == "call")
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Holdings that differ in units, strike and expiry alone."""
+
+    key: Key
+    holdings: tuple[Holding, ...]
+
+    @property
+    def asset(self) -> int:
+        return self.key[0]
+
+    @cached_property
+    def units(self) -> Tensor:
+        """(1, n)."""
+        return torch.tensor([[float(each.units) for each in self.holdings]], dtype=DTYPE)
+
+    def terms(self, now: int, bar: int, life: int) -> Any:
+        """As of `now`; a bar begun counts whole, as in the simulator. `life`: bars of what never expires."""
+        left = torch.tensor([[bars_left(each.expiry, now, bar, life) for each in self.holdings]])
+        if self.key[1] == "option":
+            return OptionTerms(left, self._strikes)
+        return PositionTerms(left, *self._range) if self.key[1] == "liquidity_position" else Terms(left)
+
+    @cached_property
+    def _strikes(self) -> Tensor:
+        return self._row("strike")
+
+    @cached_property
+    def _range(self) -> tuple[Tensor, Tensor, Tensor]:
+        lower, upper, entry = (self._row(name) for name in ("lower", "upper", "entry"))
+        return lower, upper, uniswap.liquidity(entry, entry, lower, upper)
+
+    def _row(self, name: str) -> Tensor:
+        return torch.tensor([[cast(float, getattr(each, name)) for each in self.holdings]], dtype=DTYPE)
+
+
+@dataclass(frozen=True, eq=False)
+class Book:
+    holdings: Mapping[str, Holding] = field(default_factory=dict)  # by id
+    peak: Mapping[str, Decimal] = field(
+        default_factory=dict
+    )  # by asset: most units, long and short, since it was empty
+
+    def traded(self, holding: Holding) -> Book:
+        """With its units added. Raises Refused where the id stands for something else."""
+        was = self.holdings.get(holding.id)
+        units = holding.units if was is None else was.units + holding.units
+        if was is not None and replace(was, units=units) != replace(holding, units=units):
+            raise Refused(f"{holding.id} is in the book on other terms")
+        return self._with({**self.holdings, holding.id: replace(holding, units=units)}, holding.asset)
+
+    def settled(self, name: str) -> Book:
+        """Without a holding. Raises Refused for one that is not there."""
+        if name not in self.holdings:
+            raise Refused(f"{name} is not in the book")
+        left = {key: each for key, each in self.holdings.items() if key != name}
+        return self._with(left, self.holdings[name].asset)
+
+    def gross(self, asset: str) -> Decimal:
+        """Units of an asset's holdings, long and short added."""
+        return sum((abs(each.units) for each in self.holdings.values() if each.asset == asset), ZERO)
+
+    def groups(self, assets: Mapping[str, int]) -> tuple[Group, ...]:
+        """In a fixed order; `assets`: the place of each."""
+        found: dict[Key, list[Holding]] = {}
+        for each in self.holdings.values():
+            key = (assets[each.asset], each.kind, each.right or "", each.settlement, each.style)
+            found.setdefault(key, []).append(each)
+        return tuple(Group(key, tuple(found[key])) for key in sorted(found))
+
+    def _with(self, holdings: Mapping[str, Holding], asset: str) -> Book:
+        kept = {name: each for name, each in holdings.items() if each.units != 0}
+        gross = Book(kept).gross(asset)
+        peaks = {name: most for name, most in self.peak.items() if name != asset}
+        if gross > 0:
+            peaks[asset] = max(gross, self.peak.get(asset, ZERO))
+        return Book(kept, peaks)
+
+
+def bars_left(expiry: int | None, now: int, bar: int, life: int) -> int:
+    return life if expiry is None else max(0, -(-(expiry - now) // bar))
+
+
+def contract_of(contract: Contract, keys: tuple[Key, ...]) -> Contract:
+    """The `contract` with the claims that a book's groups make."""
+    claims = tuple(Claim.model_construct(instrument=_instrument(key), units=1.0, count=1) for key in keys)
+    return contract.model_copy(update={"claims": claims})
+
+
+def _instrument(key: Key) -> Instrument:
+    asset, kind, right, settlement, style = key
+    if kind == "option":
+        made = American if style == "american" else Option
+        return made.model_validate({"asset": asset, "right": right, "settlement": settlement})
+    linear: dict[str, type[Instrument]] = {"spot": Spot, "perpetual": Perpetual, "future": Future}
+    return LiquidityPosition(asset=asset) if kind == "liquidity_position" else linear[kind](asset=asset)  # type: ignore[call-arg]
+
+
+def fault(holding: Holding, assets: Mapping[str, int], now: int, bar: int, longest: int) -> str | None:
+    """Why a holding from outside is no holding, in words."""
+    if holding.asset not in assets:
+        return f"asset {holding.asset} is not served"
+    if not holding.units.is_finite() or holding.units == 0:
+        return f"units {holding.units}"
+    if holding.kind in ("option", "future") and holding.expiry is None:
+        return f"an {holding.kind} without expiry"
+    if holding.kind == "option" and holding.right is None:
+        return "an option that is neither call nor put"
+    if holding.expiry is not None and not 0 < holding.expiry - now <= longest * bar:
+        return f"expiry {holding.expiry} is past or more than {longest} bars away"
+    return _price_fault(holding)
+
+
+def _price_fault(holding: Holding) -> str | None:
+    needed = {"option": ("strike",), "liquidity_position": ("lower", "upper", "entry")}.get(holding.kind, ())
+    for name in needed:
+        value = getattr(holding, name)
+        if value is None or not 0 < value < float("inf"):
+            return f"{name} {value}"
+    if holding.lower is not None and holding.upper is not None and holding.lower >= holding.upper:
+        return f"range from {holding.lower} to {holding.upper}"
+    return None

@@ -1,0 +1,97 @@
+"""Our records against the venue's: before a session begins, and again and again while it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from serve.clock import SECOND
+from serve.commands import Ask, CancelOrder, Output
+from serve.events import BalanceReport, Event, OrdersReport, PositionsReport
+from serve.facts import broken
+from serve.ledger import ZERO
+from serve.state import BALANCE, ORDERS, POSITIONS, REPORTS, State, VenueSide
+
+Report = OrdersReport | PositionsReport | BalanceReport
+
+
+def reported(state: State, event: Report, session: str, symbols: tuple[str, ...], tolerance: Decimal) -> State:
+    """A report that does not agree is a mismatch; before the session has begun it halts."""
+    if isinstance(event, OrdersReport):
+        what, wrong = ORDERS, _orders(state, event, session)
+        venue = replace(state.venue, resting=event.resting)
+    elif isinstance(event, PositionsReport):
+        if event.as_of < state.venue.as_of:
+            return state
+        what, wrong = POSITIONS, _positions(state, event, symbols)
+        venue = replace(state.venue, positions=dict(event.positions), as_of=event.as_of)
+    else:
+        what, (venue, wrong) = BALANCE, _balance(state, event, tolerance)
+    venue = _judged(venue, what, wrong, event.time)
+    starting = what in state.venue.awaited
+    state = replace(state, venue=venue, fresh={**state.fresh, what: event.time})
+    return broken(state, f"start refused: {wrong}") if starting and wrong else state
+
+
+def asked(state: State, event: Event, every_seconds: float) -> tuple[State, list[Output]]:
+    """The venue is asked for its reports as often as the settings say."""
+    last = state.venue.asked_at
+    if last is not None and event.time - last < every_seconds * SECOND:
+        return state, []
+    return replace(state, venue=replace(state.venue, asked_at=event.time)), [Ask(event.time, what) for what in REPORTS]
+
+
+def strays(state: State, event: Event) -> list[Output]:
+    """Cancels of our own orders that rest although our records say they ended; nobody else's are ever touched."""
+    if not isinstance(event, OrdersReport):
+        return []
+    ended = [name for name in event.resting if name in state.orders and not state.orders[name].reserved]
+    return [CancelOrder(event.time, name) for name in ended]
+
+
+def mismatch(venue: VenueSide) -> str | None:
+    """What does not agree, in words."""
+    return "; ".join(words for _, words in sorted(venue.mismatches.items())) or None
+
+
+def _judged(venue: VenueSide, what: str, wrong: str | None, now: int) -> VenueSide:
+    rest = {name: words for name, words in venue.mismatches.items() if name != what}
+    found = rest if wrong is None else {**rest, what: wrong}
+    awaited = venue.awaited if wrong else venue.awaited - {what}
+    return replace(venue, mismatches=found, awaited=awaited, heard={**venue.heard, what: now})
+
+
+def _orders(state: State, event: OrdersReport, session: str) -> str | None:
+    """Everything that rests must be ours."""
+    foreign = [name for name in event.resting if name not in state.orders]
+    if not foreign:
+        return None
+    whose = "bears our name and is not in our records" if foreign[0].startswith(f"{session}-") else "is not ours"
+    return f"order {foreign[0]} rests on the account and {whose}"
+
+
+def _positions(state: State, event: PositionsReport, symbols: tuple[str, ...]) -> str | None:
+    """Of legs with nothing in flight, and no fill after the report was made; what is missing from it is not flat."""
+    told: Mapping[str, Decimal] = dict(event.positions)
+    open_legs = {order.symbol for order in state.reserved}
+    for symbol in symbols:
+        held = state.ledger.position(symbol)
+        if symbol in open_legs or event.as_of <= state.venue.changed_at.get(symbol, -1):
+            continue
+        if symbol not in told and held != 0:
+            return f"the venue's positions leave out {symbol}, of which we hold {held}"
+        if told.get(symbol, ZERO) != held:
+            return f"the venue says {told[symbol]} {symbol}, we say {held}"
+    return None
+
+
+def _balance(state: State, event: BalanceReport, tolerance: Decimal) -> tuple[VenueSide, str | None]:
+    """The venue's cash less ours stays what it was when it first told."""
+    ours, venue = state.ledger.hedge_cash, replace(state.venue, margin_use=event.margin_use)
+    if venue.cash_start is None:
+        return replace(venue, cash_start=event.cash - ours), None
+    if state.reserved or event.as_of <= max(venue.changed_at.values(), default=-1):
+        return venue, None
+    off = event.cash - ours - venue.cash_start
+    return venue, f"the venue's cash is {off:f} from ours, tolerance {tolerance:f}" if abs(off) > tolerance else None

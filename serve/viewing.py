@@ -1,0 +1,70 @@
+"""What the breakers are shown of the state."""
+
+from __future__ import annotations
+
+from serve.breaker import Trained, View
+from serve.clock import HOUR, SECOND
+from serve.config import WEEK_MINUTES, Asset
+from serve.events import Event, Inference
+from serve.exposure import Net, net, profit
+from serve.reconciling import mismatch
+from serve.setup import Setup
+from serve.state import Question, State
+from serve.states import Monitor, RiskState
+
+MONDAY = 4 * 24 * HOUR  # of the first week after the epoch, a Thursday
+UNTRAINED = Trained((), (), (), 0)
+
+
+def view(setup: Setup, state: State, event: Event, question: Question | None) -> View:
+    warm = state.monitors.get("warm_up", Monitor()).level is RiskState.ACTIVE
+    nets = _nets(state)
+    model = state.models.active if question is None else question.asked.model
+    record, venue = state.record, state.venue
+    return View(
+        event=event,
+        time=state.time,
+        quotes=state.quotes,
+        ages={name: state.time - at for name, at in state.fresh.items()},
+        market_open={each.name: is_open(each, state.time) for each in setup.config.assets},
+        sources={
+            asset: tuple((each.source, each.price, each.quoted_at) for each in own.values())
+            for asset, own in state.sources.items()
+        },
+        volatility={name: past.volatility for name, past in state.pasts.items()} if warm else {},
+        intensity={name: past.intensity for name, past in state.pasts.items()} if warm else {},
+        profit=profit(state),
+        delta={name: each.delta for name, each in nets.items()},
+        gamma={name: each.gamma for name, each in nets.items()},
+        vega={name: each.vega for name, each in nets.items()},
+        stress_loss=sum(each.stress_loss for each in nets.values()) if nets else None,
+        margin_distance=state.distance,
+        position={symbol: float(state.ledger.position(symbol)) for symbol in setup.market.symbols},
+        in_flight=len(state.in_flight),
+        sent=record.sent,
+        rejections=record.rejections,
+        slippages=record.slippages,
+        executions=record.executions,
+        skew_ms=venue.skew_ms,
+        round_trip_ms=venue.round_trip_ms,
+        commit_ms=venue.commit_ms,
+        mismatch=mismatch(venue),
+        deleveraged=record.deleveraged,
+        asked=None if question is None else question.asked,
+        overdue=question is not None and not isinstance(event, Inference),
+        trained=setup.trained(state.models.trained.get(model, "")) or UNTRAINED,
+        disagreement=record.disagreement,
+    )
+
+
+def is_open(asset: Asset, now: int) -> bool:
+    """Whether an asset's market trades at `now`."""
+    minute = (now - MONDAY) // (60 * SECOND) % WEEK_MINUTES
+    return not any(start <= minute < end for start, end in asset.closed)
+
+
+def _nets(state: State) -> dict[str, Net]:
+    return {
+        name: net(state, valuation, float(state.ledger.coins.get(name, 0)))
+        for name, valuation in state.valuations.items()
+    }

@@ -1,0 +1,112 @@
+"""Our records against the venue's: at the start, and ever after."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import cache
+
+import pytest
+
+from serve.commands import Ask, CancelOrder, Output, SubmitOrder
+from serve.engine import Engine
+from serve.events import BalanceReport, Cancelled, Event, Filled, Heartbeat, OrdersReport, PositionsReport
+from serve.reconciling import mismatch
+from serve.state import State
+from serve.states import RiskState
+from tests.serve.support import HOUR, PERP, START, call, history, opening, quote, reports, started
+
+D = Decimal
+
+
+@cache
+def engine() -> Engine:
+    return Engine.opened(started(with_model=False))
+
+
+def fold(events: list[Event], state: State | None = None) -> tuple[State, list[Output]]:
+    state, outputs = engine().initial() if state is None else state, list[Output]()
+    for event in events:
+        state, more = engine().step(state, event)
+        outputs += more
+    return state, outputs
+
+
+def hedged() -> State:
+    state, outputs = fold([started(with_model=False), *opening()[1:]])
+    (order,) = (each for each in outputs if isinstance(each, SubmitOrder))
+    return fold([Filled(START + 3, order.order, "1", order.units, D(20_000), D(2))], state)[0]
+
+
+def positions(at: int, units: Decimal | None, as_of: int | None = None) -> PositionsReport:
+    return PositionsReport(at, at if as_of is None else as_of, () if units is None else ((PERP, units),))
+
+
+def test_the_start_asks_for_everything_and_waits_for_it() -> None:
+    state, outputs = fold([started(with_model=False)])
+    assert [each.what for each in outputs if isinstance(each, Ask)] == ["orders", "positions", "balance"]
+    silent = [history(), quote(START + 1), call(START + 2)]
+    waiting, outputs = fold(silent, state)
+    assert not [each for each in outputs if isinstance(each, SubmitOrder)]
+    _, outputs = fold(reports(START + 3), waiting)
+    assert [each for each in outputs if isinstance(each, SubmitOrder)]
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        (OrdersReport(START, ("someone-7",)), "someone-7 rests on the account and is not ours"),
+        (OrdersReport(START, ("test-000009",)), "bears our name and is not in our records"),
+        (positions(START, D(3)), "the venue says 3 BTC-PERP, we say 0"),
+    ],
+)
+def test_a_start_that_does_not_agree_is_refused(report: Event, words: str) -> None:
+    state, _ = fold([started(with_model=False), report])
+    assert state.risk is RiskState.HALTED
+    assert words in state.strictest()
+    assert state.venue.awaited
+    assert words in str(mismatch(state.venue))
+
+
+@pytest.mark.parametrize(
+    ("units", "as_of", "words"),
+    [
+        (None, START + 9, "leave out BTC-PERP"),
+        (D(1), START + 9, "the venue says 1 BTC-PERP"),
+        (D(1), START + 3, None),  # as old as the last fill: it proves nothing
+    ],
+)
+def test_positions_are_compared_as_of_their_own_time(units: Decimal | None, as_of: int, words: str | None) -> None:
+    state, _ = fold([positions(START + 9, units, as_of)], hedged())
+    found = mismatch(state.venue)
+    assert (found is None) == (words is None)
+    assert words is None or (found is not None and words in found)
+
+
+def test_a_mismatch_ends_with_a_report_that_agrees_and_an_older_one_does_not_count() -> None:
+    state = hedged()
+    state, _ = fold([positions(START + 9, D(1)), positions(START + 10, state.ledger.position(PERP), START + 5)], state)
+    assert mismatch(state.venue) is not None
+    state, _ = fold([positions(START + 11, state.ledger.position(PERP))], state)
+    assert mismatch(state.venue) is None
+
+
+def test_cash_is_compared_with_what_it_was_at_the_start() -> None:
+    state = hedged()
+    cash = state.ledger.hedge_cash
+    assert mismatch(fold([BalanceReport(START + 9, START + 9, cash, 0.1)], state)[0].venue) is None
+    off, _ = fold([BalanceReport(START + 9, START + 9, cash - 5, 0.1)], state)
+    assert "the venue's cash is -5" in str(mismatch(off.venue))
+
+
+def test_the_venue_is_asked_again_as_often_as_the_settings_say() -> None:
+    state = hedged()
+    _, outputs = fold([Heartbeat(START + 10), Heartbeat(START + HOUR), Heartbeat(START + HOUR + 1)], state)
+    assert len([each for each in outputs if isinstance(each, Ask)]) == 3
+
+
+def test_our_own_order_that_rests_though_it_ended_is_cancelled_and_nobody_elses() -> None:
+    state, outputs = fold([started(with_model=False), *opening()[1:]])
+    (order,) = (each for each in outputs if isinstance(each, SubmitOrder))
+    state, _ = fold([Cancelled(START + 3, order.order)], state)
+    _, outputs = fold([OrdersReport(START + 9, (order.order, "someone-7"))], state)
+    assert [each.order for each in outputs if isinstance(each, CancelOrder)] == [order.order]
