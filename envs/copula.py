@@ -1,4 +1,4 @@
-"""The randomness of a bar of several assets that hang together by a Gaussian copula."""
+"""The randomness of a bar of one asset, or of several that hang together by a Gaussian copula."""
 
 from __future__ import annotations
 
@@ -41,15 +41,16 @@ def coupled(paths: int, bits: int, generator: Generator, own: Tensor, shared: Te
     """
     assets, device, dtype = len(own), own.device, own.dtype
     normal = torch.randn(5, paths, assets, generator=generator, device=device, dtype=dtype)
-    events = torch.special.ndtr(normal[:2] @ shared).clamp(max=1 - torch.finfo(dtype).eps)
-    extremes = torch.rand(assets, 2, paths, generator=generator, device=device, dtype=dtype)
-    normal = normal[2:] @ own
-    rank = torch.special.ndtr(normal[0]).mul(1 << bits).clamp(max=(1 << bits) - 1).to(torch.int32)
-    columns = (rank, *events, *normal[1:])
-    return [
-        Draw(*(of_all[:, a] for of_all in columns[:3]), *extremes[a], *(of_all[:, a] for of_all in columns[3:]))
-        for a in range(assets)
-    ]
+    events = torch.special.ndtr(_by_asset(normal[:2] @ shared)).clamp(max=1 - torch.finfo(dtype).eps)
+    shock, *premia = _by_asset(normal[2:] @ own)
+    extremes = torch.rand(2, assets, paths, generator=generator, device=device, dtype=dtype)
+    rank = torch.special.ndtr(shock).mul(1 << bits).clamp(max=(1 << bits) - 1).to(torch.int32)
+    return [Draw(*one) for one in zip(rank, *events, *extremes, *premia, strict=True)]
+
+
+def _by_asset(values: Tensor) -> Tensor:
+    """(n, A, P) in memory, of (n, P, A)."""
+    return values.transpose(-1, -2).contiguous()
 
 
 def roots(correlation: tuple[tuple[float, ...], ...], like: Tensor) -> tuple[Tensor, Tensor]:

@@ -62,7 +62,7 @@ class Custodian:
             return book
         spot = torch.stack([view.quote.spot for view in views], -1)
         prices = Prices(spot, torch.stack(extremes.low, -1), torch.stack(extremes.high, -1))
-        health = self._health(book, held, traded, views, prices)
+        health = self.health(book, held, traded, views, prices)
         return self._closed(book, traded, health)
 
     def cushion(self, book: Book, held: Portfolio, traded: Traded, views: Sequence[View]) -> Tensor | None:
@@ -70,7 +70,7 @@ class Custodian:
         if not self.margined:
             return None
         prices = Prices.at(torch.stack([view.quote.spot for view in views], -1))
-        distance = margin.distance(self._posted(held), self._health(book, held, traded, views, prices))
+        distance = margin.distance(self._posted(held), self.health(book, held, traded, views, prices))
         return distance.amin(-1) if distance.dim() > 2 else distance
 
     def _posted(self, held: Portfolio) -> Posted:
@@ -78,7 +78,8 @@ class Custodian:
         notional = self.contract.notional
         return margin.posted(self.margin, torch.full_like(base[:, 0], notional), notional / base, len(self.assets))
 
-    def _health(self, book: Book, held: Portfolio, traded: Traded, views: Sequence[View], prices: Prices) -> Health:
+    def health(self, book: Book, held: Portfolio, traded: Traded, views: Sequence[View], prices: Prices) -> Health:
+        """Of the accounts at their worst within `prices`; under margin only."""
         curvature = (traded.delta, traded.gamma) if self.curved else (None, None)
         positions = Positions(self.assets, book.units, books.earned(book, traded.mark), *curvature)
         claims = self._claims(book, held, views) if self.margin.portfolio else None

@@ -64,10 +64,13 @@ def turned(contract: Contract, objective: Objective, values: Mapping[str, float]
 
 
 def spread(contract: Contract, count: int) -> list[dict[str, float]]:
-    """`count` values of all dials together that fill their ranges evenly, the same each time: Sobol points."""
+    """`count` values of all dials together, Sobol points that fill their ranges from end to end, the same each time."""
     if not contract.dials:
         return [{}] * count
-    places = 2 * quasirandom.SobolEngine(len(contract.dials)).draw(count) - 1 + 1 / count  # type: ignore[no-untyped-call]
+    drawn = quasirandom.SobolEngine(len(contract.dials)).draw(count)  # type: ignore[no-untyped-call]
+    places = (
+        (2 * drawn - 1 + 1 / count) * count / max(1, count - 1)
+    )  # from -1 to 1, where Sobol points leave an end out
     return [
         {name: dial.at(place) for (name, dial), place in zip(contract.dials.items(), row.tolist(), strict=True)}
         for row in places

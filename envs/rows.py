@@ -34,7 +34,7 @@ def split(graph: GraphModule, paths: int) -> None:
                     node.replace_all_uses_with(rows.shaped(node, [found]))
     with graph.graph.inserting_before(output):
         for node in dict.fromkeys(output.args[0]):
-            if rows.several(node) and node.op == "call_function":
+            if node.op == "call_function" and rows.several(node):
                 output.replace_input_with(node, rows.shaped(node, [rows.of(node, at) for at in rows.places(node)]))
     graph.graph.eliminate_dead_code()
     graph.recompile()
@@ -59,7 +59,11 @@ class _Rows:
         return isinstance(node, Node) and self.shape(node).count(self.paths) == 1 and len(self.places(node)) == 1
 
     def several(self, node: Any) -> bool:
-        return isinstance(node, Node) and self.shape(node).count(self.paths) == 1 and 1 < len(self.places(node)) <= MOST
+        """Whether `node` is of a few rows, each in one piece in memory."""
+        if not isinstance(node, Node) or self.shape(node).count(self.paths) != 1:
+            return False
+        innermost = node.meta["val"].stride(self.shape(node).index(self.paths)) == 1
+        return innermost and 1 < len(self.places(node)) <= MOST
 
     def shaped(self, like: Node, rows: Sequence[Node]) -> Node:
         """`rows` (P,) put together in the shape, and the order in memory, of `like`: the paths innermost."""

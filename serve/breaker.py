@@ -66,12 +66,14 @@ class View:
     skew_ms: int | None
     round_trip_ms: int | None
     commit_ms: int | None  # the journal's last commit
-    mismatch: str | None  # what reconciliation found wrong
+    mismatches: Mapping[str, str]  # what reconciliation found wrong, by report
     deleveraged: Mapping[str, int]  # when, by symbol
     asked: Asked | None  # the request that the event answers or that is overdue
     overdue: bool
     trained: Trained
-    disagreement: float | None  # largest |policy trade less the analytic one| of the last decision, over base units
+    disagreement: (
+        tuple[int, float] | None
+    )  # when last, and the largest |policy trade less the analytic|, over base units
 
 
 class Breaker(Protocol):

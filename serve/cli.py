@@ -1,10 +1,11 @@
-"""The commands `serve`, `replay` and `journal verify`."""
+"""The commands `serve` and `replay`, and those that look after journals."""
 
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +16,10 @@ from rich.text import Text
 
 from envs.types import BadInput
 from serve import config as configs
+from serve.anchor import parsed
 from serve.clock import VirtualClock, parse, show
 from serve.commands import Alert, Output
+from serve.database import file_of, located
 from serve.errors import ServeError
 from serve.events import BarClosed, Event
 from serve.exposure import profit
@@ -30,6 +33,10 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 journal_app = typer.Typer(no_args_is_help=True, help="Look after journals.")
 app.add_typer(journal_app, name="journal")
 
+Kept = Annotated[str, typer.Argument(help="SQLite file or database URL of a journal.")]
+Anchored = Annotated[
+    Path | None, typer.Option(help="File that keeps the head; without it the one beside an SQLite file.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, for machines.")]
 
 
@@ -46,6 +53,7 @@ def serve(
     days: Annotated[int, typer.Option(min=1, help="How long to replay.")] = 31,
     speed: Annotated[float | None, typer.Option(min=1, help="Times the wall clock; without it, at full speed.")] = None,
     follow: Annotated[Path | None, typer.Option(help="A CSV file of ticks (time, spot, ...) that grows, live.")] = None,
+    anchor: Anchored = None,
     as_json: AsJson = False,
 ) -> None:
     """Hedge on paper: replay or follow a feed, decide, trade on the paper venue, keep the journal.
@@ -55,7 +63,7 @@ def serve(
     with exits():
         settings = configs.load(config)
         source = Source(tuple(feed.split(",")), _time(first), days, speed, follow)
-        tally, kept = Tally(), _journal(journal, create=True)
+        tally, kept = Tally(), _made(journal, anchor)
         try:
             core = _watched(lambda told: run(settings, kept, source, told), tally, quiet=as_json)
             _report(tally, core, kept, as_json)
@@ -65,7 +73,7 @@ def serve(
 
 @app.command()
 def replay(
-    journal: Annotated[str, typer.Argument(help="SQLite file or database URL of a journal.")],
+    journal: Kept,
     config: Annotated[
         Path | None, typer.Option(help="Other settings: where would they have decided otherwise?")
     ] = None,
@@ -79,7 +87,7 @@ def replay(
     Example: rehedge replay runs/paper.db --config tighter.toml
     """
     with exits():
-        kept, tally = _journal(journal, create=False), Tally()
+        kept, tally = Journal(journal, readonly=True), Tally()
         try:
             if config is None and model is None:
                 core, _ = replayed(kept, tally.told)
@@ -92,23 +100,53 @@ def replay(
 
 @journal_app.command()
 def verify(
-    journal: Annotated[str, typer.Argument(help="SQLite file or database URL of a journal.")],
+    journal: Kept,
     head: Annotated[str, typer.Option(help="Chain value noted earlier, as NUMBER:HEX: a cut tail shows only so.")] = "",
+    anchor: Anchored = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a journal's hash chain over the stored bytes.
 
     Example: rehedge journal verify runs/paper.db
     """
+    with exits(), closing(Journal(journal, readonly=True, anchor=anchor)) as kept:
+        count = kept.verify(parsed(head, f"--head {head}") if head else None)
+        number, chain = kept.head
+        plain = f"{count:,} entries, all in the chain; head {number}:{chain}"
+        typer.echo(json.dumps({"entries": count, "head": f"{number}:{chain}"}) if as_json else plain)
+
+
+@journal_app.command("show")
+def show_entries(
+    journal: Kept,
+    first: Annotated[int, typer.Option(min=1, help="Number of the first entry.")] = 1,
+    last: Annotated[int | None, typer.Option(min=1, help="Show no more than this many, the latest.")] = None,
+    kind: Annotated[str, typer.Option(help="Only these, such as Filled or Decision.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List a journal's entries, one a line.
+
+    Example: rehedge journal show runs/paper.db --kind Filled --last 20
+    """
+    with exits(), closing(Journal(journal, readonly=True)) as kept:
+        entries = ((entry.sequence, json.loads(entry.body)) for entry in kept.read(first - 1))
+        found = ((number, body) for number, body in entries if kind in ("", body["type"]))
+        for number, body in found if last is None else deque(found, maxlen=last):
+            typer.echo(json.dumps({"entry": number, **body}) if as_json else _line(number, body))
+
+
+@journal_app.command()
+def upgrade(journal: Kept) -> None:
+    """Bring the schema of a journal of an earlier version up to date, as `serve` does when it takes one up.
+
+    Example: rehedge journal upgrade runs/paper.db
+    """
     with exits():
-        kept = _journal(journal, create=False)
-        try:
-            count = kept.verify(_head(head))
-            number, chain = kept.head
-            plain = f"{count:,} entries, all in the chain; head {number}:{chain}"
-            typer.echo(json.dumps({"entries": count, "head": f"{number}:{chain}"}) if as_json else plain)
-        finally:
-            kept.close()
+        file = file_of(located(journal))
+        if file is not None and not file.exists():
+            raise BadInput(f"{file}: no such journal; give the path of one that `rehedge serve` wrote")
+        with closing(Journal(journal)) as kept:
+            typer.echo(f"{kept.head[0]:,} entries, schema up to date")
 
 
 @contextmanager
@@ -181,10 +219,18 @@ def _otherwise(kept: Journal, config: Path | None, model: Path | None, as_json: 
     typer.echo(f"{len(found):,} of {count:,} decisions would have been others.")
 
 
-def _journal(url: str, create: bool) -> Journal:
-    if create and "://" not in url:
-        Path(url).parent.mkdir(parents=True, exist_ok=True)
-    return Journal(url, create)
+def _made(url: str, anchor: Path | None) -> Journal:
+    file = file_of(located(url))
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    return Journal(url, anchor=anchor)
+
+
+def _line(number: int, body: dict[str, Any]) -> str:
+    """Its number, time and kind, and then its fields, each no longer than a glance takes."""
+    time, kind = body.pop("time"), body.pop("type")
+    fields = " ".join(f"{name}={value!s:.60}" for name, value in body.items())
+    return f"{number:>8}  {show(time)}  {kind}  {fields}"
 
 
 def _time(text: str) -> int:
@@ -192,12 +238,3 @@ def _time(text: str) -> int:
         return parse(text)
     except ValueError:
         raise BadInput(f"--from {text}: not a time; write it as 2023-01-01 or 2023-01-01T00:00:00Z") from None
-
-
-def _head(text: str) -> tuple[int, str] | None:
-    if not text:
-        return None
-    number, _, chain = text.partition(":")
-    if not (number.isdigit() and len(chain) == 64):
-        raise BadInput(f"--head {text}: not NUMBER:HEX; give it as `journal verify` printed it")
-    return int(number), chain

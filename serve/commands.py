@@ -14,7 +14,7 @@ class Output:
 
 @dataclass(frozen=True)
 class SubmitOrder(Output):
-    """An immediate-or-cancel order; what cannot fill at `limit` or better is cancelled."""
+    """Immediate or cancel: what cannot fill at `limit` or better is cancelled; `post_only`: it rests until it expires."""
 
     order: str
     symbol: str
@@ -22,6 +22,7 @@ class SubmitOrder(Output):
     limit: Decimal
     expires_at: int  # the venue takes it no later than this
     reduce_only: bool
+    post_only: bool = False
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ class Clocks(Section):
 class Venue(Section):
     name: Literal["paper"]
     seed: int = Field(default=0, ge=0)  # of the rejections and delays that the task's execution asks for
+    latency_seconds: NonNegative = 0.0  # before an order reaches the venue's book
 
 
 class Book(Section):

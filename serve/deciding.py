@@ -85,7 +85,7 @@ class Decider:
         """An answer about a book that has changed since is dropped: the change owes a decision of its own."""
         asked, seen, ready = question.asked, question.seen, question.assets
         if not question.binding:
-            return state, []
+            return self._watched(state, event, question), []
         if state.book is not seen.sight.book:
             return state.owing(*ready), []
         fault = self._fault(state, event)
@@ -97,6 +97,13 @@ class Decider:
             return self._asked(state, seen, spare, True, ready)
         state, analytic = replace(state, due=state.due - ready), self.analytic(state)
         return self._decided(state, "fallback", analytic, seen, ready, asked.request, fault or "no answer")
+
+    def _watched(self, state: State, event: Event, question: Question) -> State:
+        """How far the policy would have been from the analytic hedge, had it been followed."""
+        if not isinstance(event, Inference) or event.action is None or action_fault(event, self._market.actions):
+            return state
+        wishes = self._wishes(state, event.action, question.seen, question.assets)
+        return self._compared(state, wishes, question.seen, question.assets)
 
     def _fault(self, state: State, event: Event) -> str | None:
         """Why the answer is not followed."""
@@ -166,7 +173,7 @@ class Decider:
         names = list(market.assets)
         bases = [market.base(book, names[asset], seen.sight.quotes[asset].spot) for asset in market.leg_assets]
         apart = [abs(float(a.trade - b.trade)) / base for a, b, base in zip(wishes, other, bases, strict=True)]
-        return replace(state, record=replace(state.record, disagreement=max(apart)))
+        return replace(state, record=replace(state.record, disagreement=(state.time, max(apart))))
 
     def _closing(self, state: State, ready: frozenset[str], reason: str) -> Acted:
         """Every leg of the assets that are ready goes."""

@@ -71,9 +71,10 @@ def drive(runner: Runner, feed: Feed, book: Book, venue: Paper, clock: Clock, ti
 def _quoted(runner: Runner, book: Book, venue: Paper, quote: QuoteEvent, at_bar: bool) -> None:
     past = runner.state.pasts.get(quote.asset)
     if past is not None:
-        venue.show(quote, past.memory)
+        _handled(runner, venue.show(quote, past.memory))
         _handled(runner, venue.accrue(quote.time, quote.asset) if at_bar else ())
     runner.handle(quote)
+    _handled(runner, venue.moved(quote, runner.state))
     for event in book.saw(quote, runner.state):
         if isinstance(event, Listed):
             venue.listed(event.symbol, Listing(event.strike, event.expiry))
@@ -82,6 +83,7 @@ def _quoted(runner: Runner, book: Book, venue: Paper, quote: QuoteEvent, at_bar:
 
 def _fire(runner: Runner, venue: Paper, clock: Clock, timers: Timers) -> None:
     clock.wait_until(timers.next)
+    _handled(runner, venue.passed(clock.now()))
     events = timers.fire(clock.now())
     if isinstance(events[0], BarClosed):
         _handled(runner, (*venue.bar_ended(clock.now()), events[0]))

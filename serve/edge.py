@@ -73,7 +73,7 @@ def _same(one: Event, other: Event) -> bool:
 
 def _wrong(event: Event, market: Market) -> str | None:
     if isinstance(event, QuoteEvent):
-        return _wrong_quote(event)
+        return wrong_quote(event)
     if isinstance(event, BookTraded):
         bad = None if event.premium.is_finite() else f"premium {event.premium}"
         return bad or fault(event.holding, market.assets, event.time, market.bar, market.longest)
@@ -88,7 +88,8 @@ def _wrong(event: Event, market: Market) -> str | None:
     return _wrong_money(event)
 
 
-def _wrong_quote(quote: QuoteEvent) -> str | None:
+def wrong_quote(quote: QuoteEvent) -> str | None:
+    """Why a quote is none, in words."""
     for name in ("spot", "low", "high", "mark", "depth"):
         if not _positive(getattr(quote, name)):
             return f"{name} {getattr(quote, name)}"
@@ -122,8 +123,10 @@ def _wrong_target(event: TargetSet) -> str | None:
 def _wrong_money(event: Event) -> str | None:
     if isinstance(event, SourcePrice):
         return None if _positive(event.price) else f"price {event.price}"
-    if isinstance(event, Filled | Deleveraged) and not (event.price.is_finite() and event.price > 0):
-        return f"price {event.price}"
+    if isinstance(event, Filled | Deleveraged):
+        worthless = isinstance(event, Deleveraged) and event.why == "expired" and event.price == 0
+        if not (event.price.is_finite() and (event.price > 0 or worthless)):
+            return f"price {event.price}"
     amounts: tuple[Decimal, ...] = ()
     if isinstance(event, FundingPaid | BalanceReport | BookSettled):
         amounts = (event.cash,)

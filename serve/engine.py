@@ -105,7 +105,8 @@ class Engine:
         """Facts first, then the breakers on what they made of the world, then what is to be done."""
         before, question = state, self._closed(state, event)
         state, outputs = self._applied(state, event)
-        state = watched(state, self.setup.breakers, view(self.setup, state, event, question))
+        news = Heartbeat(event.time) if outputs else event  # of what was dropped nothing is known but that time passed
+        state = watched(state, self.setup.breakers, view(self.setup, state, news, question))
         state = self._fallen_back(before, self._believed(state, event))
         outputs += [*transitions(before, state), *_changed(before, state), *hearing.overtaken(before, event)]
         if state.risk is RiskState.HALTED and before.risk is not RiskState.HALTED:

@@ -232,11 +232,12 @@ class BalanceReport(Event):
 
 @dataclass(frozen=True)
 class Deleveraged(Event):
-    """The venue closed a part of a position, by auto-deleveraging or liquidation."""
+    """The venue closed a part of a position, or, where it expired, settled it."""
 
     symbol: str
     units: Decimal  # change of our position
-    price: Decimal
+    price: Decimal  # what it cost to close within
+    why: Literal["deleveraged", "liquidated", "expired"] = "deleveraged"
 
 
 @dataclass(frozen=True)

@@ -58,10 +58,12 @@ def funded(state: State, event: FundingPaid) -> State:
 
 
 def deleveraged(state: State, event: Deleveraged, asset: str) -> State:
-    """The hedge is short of a leg at once: a decision is owed."""
+    """The hedge is short of a leg at once: a decision is owed. What expired as it had to is no sign of strain."""
     zero = event.units * 0
     ledger = state.ledger.filled(event.symbol, event.units, event.price, zero)
-    when = {**state.record.deleveraged, event.symbol: event.time}
+    when = {**state.record.deleveraged}
+    if event.why != "expired":
+        when[event.symbol] = event.time
     changed = replace(state.venue, changed_at={**state.venue.changed_at, event.symbol: event.time})
     return replace(state, ledger=ledger, record=replace(state.record, deleveraged=when), venue=changed).owing(asset)
 

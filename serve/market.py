@@ -134,7 +134,7 @@ class Market:
         """With the distance to liquidation of the accounts in `sight`, where the contract has margin."""
         now = self.scene(sight)
         cushion = self._cushion(sight, now.traded, now.views)
-        return Seen(sight, self._served(sight.book).observer.observe(now, cushion))
+        return Seen(sight, self.served(sight.book).observer.observe(now, cushion))
 
     def wishes(
         self, action: Sequence[float], seen: Seen, positions: tuple[Decimal, ...], out: Collection[str]
@@ -151,7 +151,7 @@ class Market:
 
     def distance(self, sight: Sight) -> float | None:
         """Fraction of spot to liquidation, about; infinite when flat, None without margin."""
-        if not self._served(sight.book).custodian.margined:
+        if not self.served(sight.book).custodian.margined:
             return None
         views = self.views(sight.quotes, sight.memories)
         cushion = self._cushion(sight, self.traded(sight, views), views)
@@ -164,7 +164,7 @@ class Market:
         views = self.views(sight.quotes, sight.memories)
         traded = self.traded(sight, views)
         held = _row(sight.positions) - self._steered(sight, traded)
-        contract = self._served(sight.book).contract
+        contract = self.served(sight.book).contract
         return Scene(contract, views, self.portfolio(sight, hedged=True), traded, held[:, None])
 
     def views(self, quotes: Sequence[QuoteEvent], memories: Sequence[Memory]) -> tuple[View, ...]:
@@ -196,7 +196,7 @@ class Market:
 
     def instruments(self, book: Book) -> tuple[Instrument, ...]:
         """One for each of the book's groups."""
-        return tuple(claim.instrument for claim in self._served(book).contract.claims)
+        return tuple(claim.instrument for claim in self.served(book).contract.claims)
 
     def portfolio(self, sight: Sight, hedged: bool) -> Portfolio:
         """The book as the shared code has it; `hedged`: the share of it that the targets want hedged."""
@@ -241,13 +241,14 @@ class Market:
         return torch.tensor([units], dtype=DTYPE)
 
     def _cushion(self, sight: Sight, traded: Traded, views: tuple[View, ...]) -> Tensor | None:
-        held, accounts = self.portfolio(sight, hedged=False), _accounts(sight)
-        return self._served(sight.book).custodian.cushion(accounts, held, traded, views)
+        held = self.portfolio(sight, hedged=False)
+        return self.served(sight.book).custodian.cushion(accounts(sight), held, traded, views)
 
     def _groups(self, book: Book) -> tuple[Group, ...]:
         return book.groups(self.assets)
 
-    def _served(self, book: Book) -> Shared:
+    def served(self, book: Book) -> Shared:
+        """The shared code for what is in the book."""
         return self.shared(tuple(group.key for group in self.groups(book)))
 
     def _shared(self, keys: tuple[Key, ...]) -> Shared:
@@ -269,7 +270,8 @@ def _row(values: Sequence[Decimal]) -> Tensor:
     return torch.tensor([[float(value) for value in values]], dtype=DTYPE)
 
 
-def _accounts(sight: Sight) -> Accounts:
+def accounts(sight: Sight) -> Accounts:
+    """Positions and cash as the shared code has them."""
     opened = book.opened(one(float(sight.claims_cash)), 1, len(sight.positions))
     return replace(opened, units=_row(sight.positions)[:, None], cash=_row(sight.cash)[:, None])
 

@@ -8,16 +8,40 @@ from dataclasses import replace
 from typing import Protocol
 
 from serve import codec
+from serve.clock import Clock, VirtualClock
 from serve.commands import Alert, Ask, CancelOrder, Infer, LookUp, Output, SubmitOrder
 from serve.engine import Engine
 from serve.errors import JournalBroken, JournalError, ReplayMismatch
-from serve.events import Event, Inference, Operator, Started
+from serve.events import (
+    BookSettled,
+    BookTraded,
+    Deleveraged,
+    Event,
+    FundingPaid,
+    Inference,
+    JournalStalled,
+    ModelSwapped,
+    Operator,
+    Started,
+    TargetSet,
+)
 from serve.journal import Journal
 from serve.setup import Setup
 from serve.state import State
 
 WAITING = 256  # entries that may wait for the next commit, as long as nothing leaves
+SLOW = 100  # milliseconds of a commit beyond which the core hears of it
 _LEAVING = (SubmitOrder, CancelOrder, Alert)
+_ONCE = (
+    Started,
+    Operator,
+    BookTraded,
+    BookSettled,
+    TargetSet,
+    FundingPaid,
+    Deleveraged,
+    ModelSwapped,
+)  # told only once
 
 
 class Venue(Protocol):
@@ -65,9 +89,15 @@ class Runner:
         policy: Policy | None,
         core: Core,
         told: Callable[[Event, tuple[Output, ...]], None] = lambda event, outputs: None,
+        clock: Clock | None = None,
     ) -> None:
-        """`told` hears every event with what came of it, after it is durable or waiting to be."""
+        """`told` hears every event with what came of it, after it is durable or waiting to be.
+
+        `clock`: what commits are timed by; by one that moves only when it is told to, none is ever slow.
+        """
         self._journal, self._venue, self._policy, self.core, self._told = journal, venue, policy, core, told
+        self._clock = VirtualClock() if clock is None else clock
+        self._slow, self._stalls = False, list[JournalStalled]()
         self._unwritten: list[bytes] = []
         self._broken: JournalError | None = None
 
@@ -93,24 +123,38 @@ class Runner:
             now = self._arrived(waiting.popleft())
             outputs = self.core.step(now)
             self._unwritten += [codec.encode(now), *map(codec.encode, outputs)]
-            person = isinstance(now, Operator | Started)
-            if person or len(self._unwritten) >= WAITING or any(isinstance(each, _LEAVING) for each in outputs):
+            if (
+                isinstance(now, _ONCE)
+                or len(self._unwritten) >= WAITING
+                or any(isinstance(each, _LEAVING) for each in outputs)
+            ):
                 self.flush()
             self._told(now, outputs)
             for output in outputs:
                 waiting.extend(self._carried_out(output))
+            stalls, self._stalls = self._stalls, []
+            waiting.extend(stalls)
 
     def flush(self) -> None:
         """Everything handled so far is durable on return."""
         bodies, self._unwritten = self._unwritten, []
         try:
             if bodies:
-                self._journal.append(bodies)
+                self._timed(bodies)
         except JournalError as error:
             self._broken = error
             for order in self.state.reserved:
                 self._venue.cancel(CancelOrder(self.state.time, order.id))
             raise
+
+    def _timed(self, bodies: list[bytes]) -> None:
+        """A slow commit is an event, and so is the first quick one after it."""
+        began = self._clock.now()
+        self._journal.append(bodies)
+        ended = self._clock.now()
+        was, self._slow = self._slow, ended - began > SLOW
+        if was or self._slow:
+            self._stalls.append(JournalStalled(ended, ended - began))
 
     def _arrived(self, event: Event) -> Event:
         """The event, dated when the core gets to it: it may have waited while another was answered."""

@@ -14,7 +14,7 @@ from serve import feed as feeds
 from serve.bookfile import BookFile
 from serve.clock import SECOND, Clock, RealClock, VirtualClock
 from serve.codec import canonical
-from serve.commands import Output
+from serve.commands import Output, SubmitOrder
 from serve.config import ServeConfig
 from serve.desk import Desk
 from serve.drive import Timers, drive
@@ -89,15 +89,19 @@ def run(config: ServeConfig, journal: Journal, source: Source, told: Told = lamb
     """
     ground = basis(config)
     market = Market(ground.task, config.assets, config.legs)
-    core, past = replayed(journal) if journal.head[0] > 0 else (Core(), [])
+    sent: dict[str, SubmitOrder] = {}
+
+    def noted(event: Event, outputs: tuple[Output, ...]) -> None:
+        sent.update({each.order: each for each in outputs if isinstance(each, SubmitOrder)})
+
+    core, past = replayed(journal, noted) if journal.head[0] > 0 else (Core(), [])
     clock, feed, histories = _market(config, market, source, core.state.time if core.state is not None else 0)
     venue, book = Paper(market, config.venue), _book(config, market, past)
-    orders = {} if core.state is None else {order.id: order.symbol for order in core.state.orders.values()}
-    venue.remember(past, orders, core.state)
+    venue.remember(past, sent, core.state)
     for leg, listing in listings(config).items():
         venue.listed(leg, listing)
     policies = NetworkPolicies(clock, config.clocks.inference_seconds)
-    runner = Runner(journal, venue, policies, core, told)
+    runner = Runner(journal, venue, policies, core, told, clock)
     started = ground.started(config, clock.now())
     if ground.model is not None:
         policies.add(started.model, ground.model.network)

@@ -63,7 +63,7 @@ class Record:
     rejections: tuple[int, ...] = ()
     slippages: tuple[tuple[int, float], ...] = ()
     executions: tuple[int, ...] = ()
-    disagreement: float | None = None
+    disagreement: tuple[int, float] | None = None
     deleveraged: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -22,6 +22,7 @@ class BreakerClass(Enum):
     """What a breaker guards, and so what it takes when it trips or raises."""
 
     POLICY = "policy"
+    DATA = "data"  # whether the market's numbers may be believed: until a breach is confirmed, nothing is decided
     MARKET = "market"
     LIMITS = "limits"
     INTEGRITY = "integrity"
@@ -33,6 +34,7 @@ class BreakerClass(Enum):
 
 _TAKES = {
     BreakerClass.POLICY: RiskState.FALLBACK,
+    BreakerClass.DATA: RiskState.REDUCING,
     BreakerClass.MARKET: RiskState.REDUCING,
     BreakerClass.LIMITS: RiskState.REDUCING,
     BreakerClass.INTEGRITY: RiskState.HALTED,

@@ -7,7 +7,6 @@ from serve.clock import HOUR, SECOND
 from serve.config import WEEK_MINUTES, Asset
 from serve.events import Event, Inference
 from serve.exposure import Net, net, profit
-from serve.reconciling import mismatch
 from serve.setup import Setup
 from serve.state import Question, State
 from serve.states import Monitor, RiskState
@@ -48,7 +47,7 @@ def view(setup: Setup, state: State, event: Event, question: Question | None) ->
         skew_ms=venue.skew_ms,
         round_trip_ms=venue.round_trip_ms,
         commit_ms=venue.commit_ms,
-        mismatch=mismatch(venue),
+        mismatches=venue.mismatches,
         deleveraged=record.deleveraged,
         asked=None if question is None else question.asked,
         overdue=question is not None and not isinstance(event, Inference),

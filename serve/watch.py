@@ -22,9 +22,9 @@ def watched(state: State, breakers: Mapping[str, Breaker], view: View) -> State:
 
 
 def doubt(state: State, breakers: Mapping[str, Breaker]) -> str | None:
-    """Which market breaker has seen a breach that it cannot confirm yet."""
+    """Which breaker of the market's data has seen a breach that it cannot confirm yet."""
     for name, breaker in breakers.items():
-        if breaker.kind is BreakerClass.MARKET and state.monitors.get(name, Monitor()).suspicious:
+        if breaker.kind is BreakerClass.DATA and state.monitors.get(name, Monitor()).suspicious:
             return name
     return None
 

@@ -25,16 +25,17 @@ from train.pairs import Pair
 
 FIRST, LAST = "2017-07-01", "2022-03-01"  # of one asset
 PAIR_BOOK = "multi_asset"
+BARS = (
+    '"btc", "eth", or a .csv, .csv.gz or .parquet file of bars with columns time (UTC) and close, and open, high, low '
+    "and volume where known; twice for a pair. Default: btc."
+)
 
 console = Console(stderr=True)
 
 
 def command(
     out: Annotated[Path, typer.Option(help="Where to write: a calibration, or a pair's task; .toml.")],
-    data: Annotated[
-        list[str] | None,
-        typer.Option(help='"btc", "eth", or a .csv, .csv.gz or .parquet file of bars; twice for a pair. Default: btc.'),
-    ] = None,
+    data: Annotated[list[str] | None, typer.Option(help=BARS)] = None,
     funding: Annotated[str, typer.Option(help='"btc", "none", or a file with columns time and funding_mean.')] = "btc",
     first: Annotated[
         str | None, typer.Option(help=f"First bar, UTC. Default: {FIRST}; of a pair, where both begin.")

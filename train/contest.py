@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich import box
 from rich.table import Table
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from envs.history import Bars
 from envs.types import HOURS_PER_YEAR, BadInput
 from envs.volatility import egarch, garch, realised, regimes
 from envs.volatility.garch import RegimeTensors
-from train import msgarch
+from train import msgarch, ranges
 from train.msgarch import Sample
 from train.single import MODELS, ArchFit, fit_arch
 
@@ -30,11 +31,12 @@ HALF_LIFE = 24.0  # bars, of realised variance
 JUDGED = 0.3  # of the bars
 WARM_UP = 1500  # bars before the judged ones that a filter sees first
 MIN_BARS = 2000  # fitted
-HEADS = ("parameters", "log-likelihood", "BIC", "log-density a bar", *(f"QLIKE {bars} bars" for bars in HORIZONS))
+HEADS = ("fitted", "log-lik.", "BIC", "density", *(f"QLIKE {bars}" for bars in HORIZONS))
 READING = (
-    f"Each model is fitted to the first {100 * (1 - JUDGED):.0f} % of the bars: parameters, log-likelihood and BIC "
-    "(lower is better) are of those. The others judge it: mean log-density of a bar seen from the one before (higher "
-    "is better), and QLIKE of the variance forecast over the coming bars (0 is perfect)."
+    f"Each model is fitted to the first {100 * (1 - JUDGED):.0f} % of the bars: the number of parameters fitted, "
+    "log-likelihood and BIC (lower is better) are of those. The others judge it: density is the mean log-density of a bar seen from the one "
+    f"before (higher is better), QLIKE that of the variance forecast over the next {' or '.join(map(str, HORIZONS))} "
+    "bars (0 is perfect)."
 )
 NORMAL = 1e6  # degrees of freedom at which a Student-t is normal to six digits
 
@@ -54,7 +56,7 @@ class Entry:
 def contest(bars: Bars, progress: Progress | None = None) -> tuple[Entry, ...]:
     """All models fitted to the first bars and judged on the last share JUDGED of them, best BIC first.
 
-    Raises BadInput where too few bars remain to fit or to judge.
+    Garman–Klass only where highs and lows were recorded. Raises BadInput where too few bars remain to fit or to judge.
     """
     returns, usable = bars.log_returns()
     dt, frame = bars.bar_hours / HOURS_PER_YEAR, bars.frame.loc[usable]
@@ -67,7 +69,7 @@ def contest(bars: Bars, progress: Progress | None = None) -> tuple[Entry, ...]:
     tell = progress or (lambda stage: None)
     tell("fitting volatility models")
     entries = []
-    for contender in _contenders(returns[usable][:split], dt):
+    for contender in _contenders(returns[usable][:split], dt, ranges.recorded(bars)):
         tell(f"judging {contender.name}")
         entries.append(_judged(contender, prices, unseen, dt))
     return tuple(sorted(entries, key=lambda entry: math.inf if entry.bic is None else entry.bic))
@@ -75,7 +77,10 @@ def contest(bars: Bars, progress: Progress | None = None) -> tuple[Entry, ...]:
 
 def table(entries: tuple[Entry, ...]) -> Table:
     """A row for each model."""
-    made = Table("model", *HEADS, caption=READING)
+    made = Table(box=box.SIMPLE_HEAD, padding=0, caption=READING)
+    made.add_column("model", no_wrap=True)
+    for head in HEADS:
+        made.add_column(f" {head}", justify="right", no_wrap=True)
     for entry in entries:
         made.add_row(entry.name, *cells(entry))
     return made
@@ -101,7 +106,7 @@ class _Contender:
     bars: int = 0  # fitted
 
 
-def _contenders(returns: Array, dt: float) -> list[_Contender]:
+def _contenders(returns: Array, dt: float, ranged: bool) -> list[_Contender]:
     start = float((returns**2).mean() / dt)
     singles = {name: fit_arch(name, returns, dt) for name in MODELS}
     every = np.ones(len(returns), bool)
@@ -113,7 +118,7 @@ def _contenders(returns: Array, dt: float) -> list[_Contender]:
         *(_switching(name, model, start, dt, fit, len(returns)) for name, (model, fit) in switching.items()),
         _exponential("EGARCH-t", exponential, start, dt, len(returns)),
         _realised("realised, closes", start, dt, ranged=False),
-        _realised("realised, Garman–Klass", start, dt, ranged=True),
+        *([_realised("realised, Garman–Klass", start, dt, ranged=True)] if ranged else []),
     ]
 
 

@@ -21,8 +21,8 @@ from envs.types import Greeks, polynomial
 
 Number = float | Tensor
 TAIL_SCALE = 0.45 * math.sqrt(0.5)
-TAIL = (  # of erfcx(z)/(2t) in t = 1/(1 + 0.45·z), lowest power first; interpolated in Chebyshev's points, to 8e-8
-    0.126942666,
+TAIL = (  # of erfcx(z)/(2t) in t = 1/(1 + 0.45·z), lowest power first; interpolated in Chebyshev's points; N(0) is one half
+    0.126942676,
     0.126940592,
     0.114162134,
     0.087356389,

@@ -1,40 +1,46 @@
-"""Trips when the book as it stands has more delta, gamma or position than it may."""
+"""Trips when book and hedges together carry more risk than they may, however they came by it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-from pydantic import Field
-
-from envs.calibration import Positive
-from serve.breaker import Recollection, View
+from serve.breaker import View
 from serve.events import QuoteEvent
 from serve.states import BreakerClass, Discipline, Finding
+from serve.threshold import WHOLE, Above, Gauge, worst
 
 
-class GreekLimit:
-    """Judged at quotes, on sizes without their sign; the limit used most decides."""
+class GreekLimit(Gauge):
+    """A second line behind the limits on orders, in money over all assets; the first that is passed decides."""
 
     class Settings(Discipline):
-        max_delta: Positive  # of book and hedge, base units
-        max_gamma: Positive  # of the book, base units per 1 % of spot
-        max_position: Positive  # of the hedge, base units
-        exit_fraction: float = Field(gt=0, le=1)  # of each limit
+        delta: Above  # |delta| at the spot, quote currency, summed over assets
+        gamma: Above  # |change of that delta| per 1 % of spot, quote currency
+        vega: Above  # quote currency per volatility point
+        stress_loss: Above  # quote currency
 
+    settings: Settings
     kind: ClassVar = BreakerClass.LIMITS
+    hears: ClassVar = (QuoteEvent,)
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def findings(self, view: View) -> Mapping[str, Finding]:
+        each = list(self._each(view))
+        return {WHOLE: worst(each)} if each else {}
 
-    def judge(self, view: View, memory: Recollection) -> tuple[Finding | None, Recollection]:
-        if not view.delta or not isinstance(view.event, QuoteEvent):
-            return None, memory
+    def _each(self, view: View) -> Iterator[Finding]:
         limits = self.settings
-        measured = (
-            ("delta", max(map(abs, view.delta.values())), limits.max_delta),
-            ("gamma", max(map(abs, view.gamma.values())), limits.max_gamma),
-            ("position", max(map(abs, view.position.values())), limits.max_position),
-        )
-        name, size, limit = max(measured, key=lambda entry: entry[1] / entry[2])
-        reason = f"{name} is {size:.4g}, limit {limit:g}"
-        return Finding(size > limit, size <= limits.exit_fraction * limit, reason), memory
+        if view.delta:
+            yield _judged("delta", _money(view, view.delta), limits.delta)
+            yield _judged("gamma", _money(view, view.gamma), limits.gamma)
+            yield _judged("vega", sum(map(abs, view.vega.values())), limits.vega)
+        if view.stress_loss is not None:
+            yield _judged("stress loss", view.stress_loss, limits.stress_loss)
+
+
+def _money(view: View, units: Mapping[str, float]) -> float:
+    return sum(abs(size) * view.quotes[asset].spot for asset, size in units.items())
+
+
+def _judged(name: str, size: float, limit: Above) -> Finding:
+    return limit.finding(size, f"{name} is {size:,.0f}, limit {limit.entry:,.0f}")

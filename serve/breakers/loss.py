@@ -1,31 +1,28 @@
-"""Trips on money lost since the start, or since the best moment."""
+"""Trips on money lost since the start, or since the best moment, once the loss is no phantom (Forven #92)."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
-
-from pydantic import model_validator
+import math
+from typing import ClassVar
 
 from envs.calibration import Positive
 from serve.breaker import Recollection, View
+from serve.clock import SECOND
 from serve.events import QuoteEvent
 from serve.states import BreakerClass, Discipline, Finding
+from serve.threshold import Above, worst
 
 
 class Loss:
-    """The recollection is the highest profit seen; profit counts the option at its mark."""
+    """The profit as marked and the same smoothed must both have lost; a best moment must have been both too.
+
+    The recollection is the best moment, the smoothed profit and when it was; all begin at 0.
+    """
 
     class Settings(Discipline):
-        entry_loss: Positive  # quote currency
-        exit_loss: Positive
-        entry_drawdown: Positive  # quote currency, from the highest profit
-        exit_drawdown: Positive
-
-        @model_validator(mode="after")
-        def _ordered(self) -> Self:
-            if self.exit_loss > self.entry_loss or self.exit_drawdown > self.entry_drawdown:
-                raise ValueError("an exit must not exceed its entry")
-            return self
+        loss: Above  # quote currency
+        drawdown: Above  # quote currency, from the best moment
+        half_life_seconds: Positive  # of the smoothing
 
     kind: ClassVar = BreakerClass.LIMITS
 
@@ -35,12 +32,16 @@ class Loss:
     def judge(self, view: View, memory: Recollection) -> tuple[Finding | None, Recollection]:
         if view.profit is None or not isinstance(view.event, QuoteEvent):
             return None, memory
-        peak = max(view.profit, memory[0] if memory else 0.0)
-        limits, loss, drawdown = self.settings, -view.profit, peak - view.profit
-        reason = (
-            f"loss {loss:,.0f} and drawdown {drawdown:,.0f}, "
-            f"limits {limits.entry_loss:,.0f} and {limits.entry_drawdown:,.0f}"
-        )
-        breached = loss > limits.entry_loss or drawdown > limits.entry_drawdown
-        clear = loss <= limits.exit_loss and drawdown <= limits.exit_drawdown
-        return Finding(breached, clear, reason), (peak,)
+        if not math.isfinite(view.profit):
+            return Finding(True, False, f"profit is {view.profit}"), memory
+        best, smoothed, when = memory or (0.0, 0.0, float(view.time))
+        kept = 0.5 ** ((view.time - when) / SECOND / self.settings.half_life_seconds)
+        smoothed = kept * smoothed + (1 - kept) * view.profit
+        best = max(best, min(view.profit, smoothed))
+        return self._finding(max(view.profit, smoothed), best), (best, smoothed, float(view.time))
+
+    def _finding(self, profit: float, best: float) -> Finding:
+        loss, drawdown = self.settings.loss, self.settings.drawdown
+        lost = f"loss is {-profit:,.0f}, limit {loss.entry:,.0f}"
+        down = f"drawdown is {best - profit:,.0f}, limit {drawdown.entry:,.0f}"
+        return worst((loss.finding(-profit, lost), drawdown.finding(best - profit, down)))

@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from envs.calibration import NonNegative
 from serve.breaker import Asked, Recollection, Trained, View
 from serve.clock import SECOND
 from serve.events import Inference
-from serve.states import BreakerClass, Discipline, Finding
+from serve.states import BreakerClass, Finding
+from serve.threshold import Ceiling
 
 
 class PolicyInvalid:
     """Judged once per request: on its answer, or when it is overdue."""
 
-    class Settings(Discipline):
-        entry_excess: NonNegative  # beyond the trained range, as a fraction of its width, that is a breach
-        exit_excess: NonNegative
+    class Settings(Ceiling):
+        """Entry and exit: how far a feature is beyond its trained range, as a fraction of the range's width."""
 
     kind: ClassVar = BreakerClass.POLICY
 
@@ -39,7 +38,7 @@ class PolicyInvalid:
             return Finding(True, False, fault)
         name, value, excess = furthest(asked.features, trained)
         reason = f"feature {name} is {value:.4g}, {excess:.0%} of its trained width beyond the range"
-        return Finding(excess > self.settings.entry_excess, excess <= self.settings.exit_excess, reason)
+        return self.settings.finding(excess, reason)
 
 
 def action_fault(answer: Inference, actions: int) -> str | None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Self
-
-from pydantic import model_validator
+from typing import ClassVar
 
 from envs.calibration import Positive
 from serve.breaker import Recollection, View
 from serve.clock import SECOND, YEAR
 from serve.events import QuoteEvent
 from serve.states import BreakerClass, Discipline, Finding
+from serve.threshold import Above, worst
 
 
 class PriceJump:
@@ -22,19 +21,11 @@ class PriceJump:
     """
 
     class Settings(Discipline):
-        entry_fraction: Positive  # |log move| that is a breach whatever the volatility
-        exit_fraction: Positive
-        entry_sigmas: Positive  # in units of filtered volatility times √time between the quotes
-        exit_sigmas: Positive
+        fraction: Above  # |log move|, whatever the volatility
+        sigmas: Above  # in units of filtered volatility times √time between the quotes
         shortest_seconds: Positive  # the time between quotes counts as at least this
 
-        @model_validator(mode="after")
-        def _ordered(self) -> Self:
-            if self.exit_fraction > self.entry_fraction or self.exit_sigmas > self.entry_sigmas:
-                raise ValueError("an exit must not exceed its entry")
-            return self
-
-    kind: ClassVar = BreakerClass.MARKET
+    kind: ClassVar = BreakerClass.DATA
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -63,16 +54,9 @@ class PriceJump:
         return finding, (quote.spot, float(quote.quoted_at), 0.0)
 
     def _measure(self, quote: QuoteEvent, memory: Recollection, volatility: float | None) -> Finding:
-        move = abs(math.log(quote.spot / memory[0]))
-        elapsed = max(quote.quoted_at - memory[1], self.settings.shortest_seconds * SECOND)
+        limits, move = self.settings, abs(math.log(quote.spot / memory[0]))
+        elapsed = max(quote.quoted_at - memory[1], limits.shortest_seconds * SECOND)
         sigmas = 0.0 if volatility is None else move / (volatility * math.sqrt(elapsed / YEAR))
-        breached = move > self.settings.entry_fraction or sigmas > self.settings.entry_sigmas
-        clear = move <= self.settings.exit_fraction and sigmas <= self.settings.exit_sigmas
-        return Finding(breached, clear, self._words(quote.spot, memory[0], move, sigmas, elapsed))
-
-    def _words(self, spot: float, believed: float, move: float, sigmas: float, elapsed: float) -> str:
-        return (
-            f"spot went from {believed:.2f} to {spot:.2f} in {elapsed / SECOND:.0f} s: "
-            f"{move:.2%} and {sigmas:.1f} sigmas, "
-            f"limits {self.settings.entry_fraction:.2%} and {self.settings.entry_sigmas:g}"
-        )
+        words = f"spot went from {memory[0]:.2f} to {quote.spot:.2f} in {elapsed / SECOND:.0f} s: "
+        words += f"{move:.2%} and {sigmas:.1f} sigmas, limits {limits.fraction.entry:.2%} and {limits.sigmas.entry:g}"
+        return worst((limits.fraction.finding(move, words), limits.sigmas.finding(sigmas, words)))

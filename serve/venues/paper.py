@@ -1,27 +1,24 @@
-"""The paper venue: orders fill against the last quote, by the simulator's own fill model and with its mishaps."""
+"""The paper venue: one account whose orders fill against the last quotes, by the simulator's own rules and mishaps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from decimal import ROUND_DOWN, Decimal
 
 import numpy as np
-import torch
 
-from envs import costs
-from envs.costs import Fill, Schedule, Tradable
-from envs.instrument import View
 from envs.volatility.memory import Memory
-from serve.clock import YEAR
+from serve.clock import SECOND
 from serve.commands import Ask, CancelOrder, LookUp, SubmitOrder
 from serve.config import Venue
+from serve.edge import wrong_quote
 from serve.events import (
     Absent,
     Acknowledged,
     BalanceReport,
     BarClosed,
     Cancelled,
+    Deleveraged,
     Event,
     Filled,
     FundingPaid,
@@ -31,210 +28,263 @@ from serve.events import (
     QuoteEvent,
     Rejected,
 )
-from serve.holdings import DTYPE
-from serve.market import DEVICE, Listing, Market, one, quote_tensors
+from serve.ledger import ZERO
+from serve.market import Listing, Market, Sight
 from serve.state import State
-
-_CENT_PARTS = Decimal("1e-8")
-
-Answer = Acknowledged | Filled | Cancelled | Rejected
+from serve.venues.accruing import Accrual
+from serve.venues.custody import Custody
+from serve.venues.matching import Matcher, Resting, Trade, decimal
+from serve.venues.records import Booked, Records
+from serve.venues.screen import Screen
 
 
 class Paper:
     """Idempotent by order id: an id seen before is answered as it was the first time, and nothing fills again.
 
-    What an order meets by chance is drawn from the settings' seed and the order's number.
+    What an order meets by chance is drawn from the settings' seed and the order's number. The account is margined as
+    the task's contract says, and trades the hedge of the book that the core tells of.
     """
 
     def __init__(self, market: Market, settings: Venue) -> None:
-        self._market, self._seed = market, settings.seed
-        hedges = zip(market.symbols, market.contract.hedges, strict=True)
-        self._schedules = {symbol: Schedule.of([hedge.execution], DTYPE, DEVICE) for symbol, hedge in hedges}
-        self._quotes: dict[str, QuoteEvent] = {}
-        self._memories: dict[str, Memory] = {}
-        self._listings: dict[str, Listing] = {}
-        self._answers: dict[str, tuple[Event, ...]] = {}
+        self._market, self._seed, self._latency = market, settings.seed, round(settings.latency_seconds * SECOND)
+        self._screen = Screen(market)
+        self._matcher, self._accrual, self._custody = Matcher(self._screen), Accrual(self._screen), Custody(market)
+        self._records = Records()
+        self._core: State | None = None  # where it stood at the last move
+        self._coming: dict[str, SubmitOrder] = {}  # on their way to the book
         self._late: dict[str, SubmitOrder] = {}  # to fill when the bar ends
-        self._orders: dict[str, str] = {}  # symbol by order
-        self._positions = dict.fromkeys(market.symbols, Decimal(0))  # base units
-        self._traded = dict.fromkeys(market.symbols, Decimal(0))  # notional so far
-        self._cash = Decimal(0)
+        self._resting: dict[str, Resting] = {}
         self._now = 0
-        self._accrued_at: dict[str, int] = {}
-        self._accruing: dict[str, QuoteEvent] = {}  # the quotes at that time
 
-    def show(self, quote: QuoteEvent, memory: Memory) -> None:
-        """An asset's market from here on; `memory`: what its past leaves behind, for the surface of options."""
-        self._quotes[quote.asset], self._memories[quote.asset] = quote, memory
-        self._now = max(self._now, quote.time)
-        if quote.asset not in self._accruing:
-            self._accrued_at[quote.asset], self._accruing[quote.asset] = quote.time, quote
+    def show(self, quote: QuoteEvent, memory: Memory) -> tuple[Event, ...]:
+        """An asset's market from here on, after what came before it.
+
+        `memory`: what the asset's past leaves behind, for the surface of options. What is no quote is not shown.
+        """
+        if wrong_quote(quote) is not None:
+            return ()
+        before = self.passed(quote.time)
+        self._screen.show(quote, memory)
+        self._accrual.begun(quote)
+        return before
+
+    def moved(self, quote: QuoteEvent, state: State) -> tuple[Event, ...]:
+        """What the move to the quote shown last did to the account; one that the core doubts does nothing.
+
+        `state`: where the core stands after the quote. Under portfolio margin the book that it hedges counts.
+        """
+        self._core, trusted = state, state.trusted.get(quote.asset)
+        if self._screen.quotes.get(quote.asset) is not quote or trusted is None or trusted.quoted_at < quote.quoted_at:
+            return ()
+        made = self._made(quote)
+        sight = self._sight(quote.time)
+        closed = () if sight is None else self._custody.closures(sight, quote)
+        return (*made, *self._taken_over(closed), *self._expired(quote))
+
+    def passed(self, now: int) -> tuple[Event, ...]:
+        """What became, up to now, of the orders on their way and of those that rested."""
+        self._now = max(self._now, now)
+        due = [order for order in self._coming.values() if order.time + self._latency <= now]
+        arrived = [event for order in due for event in self._arrived(replace(order, time=now))]
+        old = [name for name, each in self._resting.items() if each.order.expires_at < now]
+        return (*arrived, *self._dropped(old, now))
 
     def remembered(self, memories: Mapping[str, Memory]) -> None:
         """What each asset's past leaves behind after one more bar."""
-        self._memories.update({asset: memories[asset] for asset in self._quotes})
+        self._screen.remembered(memories)
 
     def listed(self, symbol: str, listing: Listing) -> None:
         """What an option leg trades from here on."""
-        self._listings[symbol] = listing
+        self._screen.listings[symbol] = listing
 
     def submit(self, order: SubmitOrder) -> tuple[Event, ...]:
-        if order.order not in self._answers:
-            self._booked(*self._received(order))
-        return self._told(order.order, order.time)
+        if order.order in self._records:
+            return self._records.told(order.order, order.time)
+        self._coming.setdefault(order.order, order)
+        return self.passed(order.time)
 
     def cancel(self, order: CancelOrder) -> tuple[Event, ...]:
-        """Only an order that waits for the end of the bar can be cancelled."""
-        waiting = self._late.pop(order.order, None)
-        return () if waiting is None else self._booked(Cancelled(order.time, order.order))
+        """An order that rests or waits for the end of the bar; one on its way arrives all the same."""
+        return self._dropped([order.order], order.time)
 
     def look_up(self, order: LookUp) -> tuple[Event, ...]:
-        return self._told(order.order, order.time) or (Absent(order.time, order.order),)
+        return self._records.told(order.order, order.time) or (Absent(order.time, order.order),)
 
     def report(self, question: Ask) -> tuple[Event, ...]:
         """As of now."""
         now = max(self._now, question.time)
         if question.what == "orders":
-            return (OrdersReport(now, tuple(self._late)),)
+            return (OrdersReport(now, (*self._late, *self._resting)),)
         if question.what == "positions":
-            return (PositionsReport(now, now, tuple(self._positions.items())),)
-        return (BalanceReport(now, now, self._cash, 0.0),)
+            held = tuple((symbol, self._records.ledger.position(symbol)) for symbol in self._market.symbols)
+            return (PositionsReport(now, now, held),)
+        sight = self._sight(now)
+        return (
+            BalanceReport(
+                now, now, self._records.ledger.hedge_cash, 0.0 if sight is None else self._custody.use(sight)
+            ),
+        )
 
     def accrue(self, now: int, asset: str) -> tuple[Event, ...]:
-        """An asset's funding since the last call, at the mark and rate of that time; longs pay a positive rate."""
-        before, at = self._accrued_at.get(asset), self._accruing.get(asset)
-        if asset in self._quotes:
-            self._accrued_at[asset], self._accruing[asset] = now, self._quotes[asset]
-        if before is None or at is None or now <= before:
-            return ()
-        rate = Decimal(at.funding_rate) * (now - before) / YEAR
-        paid = []
-        for symbol, position in self._positions.items():
-            if position != 0 and self._market.asset_of[symbol] == asset and self._market.pays_funding(symbol):
-                cash = -(position * Decimal(at.mark) * rate).quantize(_CENT_PARTS)
-                self._cash += cash
-                paid.append(FundingPaid(now, symbol, cash))
-        return tuple(paid)
+        """An asset's funding since the last call, at the mark and rate of that time."""
+        return self._records.booked(*self._accrual.paid(now, asset, self._records.ledger))
 
     def bar_ended(self, now: int) -> tuple[Event, ...]:
         """The bar's funding, then the fills of the orders that were late."""
-        late, self._late = self._late.values(), {}
-        answers = [answer for order in late for answer in self._matched(replace(order, time=now))]
         funding = [paid for asset in self._market.assets for paid in self.accrue(now, asset)]
-        return (*funding, *self._booked(*answers))
+        late, self._late = self._late.values(), {}
+        return (*funding, *(event for order in late for event in self._matched(replace(order, time=now))))
 
-    def remember(self, events: Iterable[Event], orders: Mapping[str, str], state: State | None) -> None:
-        """What the journal says this venue did before a restart; an order that was waiting is cancelled.
+    def remember(self, events: Iterable[Event], sent: Mapping[str, SubmitOrder], state: State | None) -> None:
+        """What the journal says this venue did before a restart; what was still to fill is cancelled.
 
-        `orders`: the symbol of each. `state`: where the core stands, if there is any.
+        `sent`: every order by id. `state`: where the core stands, if there is any.
         """
-        self._orders = dict(orders)
+        self._core = state
+        self._records.symbols.update({name: order.symbol for name, order in sent.items()})
         for event in events:
             if isinstance(event, QuoteEvent) and state is not None and event.asset in state.pasts:
                 self.show(event, state.pasts[event.asset].memory)
             elif isinstance(event, Listed):
                 self.listed(event.symbol, Listing(event.strike, event.expiry))
-            elif isinstance(event, Answer) and replace(event, time=0) not in self._told(event.order, 0):
-                self._booked(event)
-            else:
-                self._remembered(event)
-        for order, answer in self._answers.items():
-            if isinstance(answer[-1], Acknowledged):
-                self._booked(Cancelled(answer[-1].time, order))
+            elif isinstance(event, Booked) and self._records.news(event):
+                self._records.booked(event)
+            self._accrued(event)
+        for last in list(self._records.unfinished(sent)):
+            self._records.booked(Cancelled(last.time, last.order))
 
-    def _remembered(self, event: Event) -> None:
-        """Funding that was paid, and up to when."""
+    def _accrued(self, event: Event) -> None:
+        """Funding was paid up to this event."""
         if isinstance(event, FundingPaid):
-            self._cash += event.cash
-            self._accrued(event.time, self._market.asset_of[event.symbol])
+            self._accrual.settled(event.time, self._market.asset_of[event.symbol])
         elif isinstance(event, BarClosed):
             for asset in self._market.assets:
-                self._accrued(event.time, asset)
+                self._accrual.settled(event.time, asset)
 
-    def _accrued(self, now: int, asset: str) -> None:
-        if asset in self._quotes:
-            self._accrued_at[asset], self._accruing[asset] = now, self._quotes[asset]
-
-    def _told(self, order: str, now: int) -> tuple[Event, ...]:
-        return tuple(replace(event, time=now) for event in self._answers.get(order, ()))
-
-    def _booked(self, *events: Answer) -> tuple[Answer, ...]:
-        """The events, once they are in the answers and in the account."""
-        for event in events:
-            self._answers[event.order] = (*self._answers.get(event.order, ()), event)
-            if isinstance(event, Filled):
-                symbol = self._orders[event.order]
-                self._positions[symbol] += event.units
-                self._cash -= event.units * event.price + event.fee
-                self._traded[symbol] += abs(event.units) * Decimal(self._tradable(symbol, event.time).mark.item())
-        return events
-
-    def _received(self, order: SubmitOrder) -> tuple[Answer, ...]:
-        """What becomes of a new order at once."""
-        self._orders[order.order] = order.symbol
-        if (reason := self._refused(order)) is not None:
-            return (Rejected(order.time, order.order, reason),)
-        quote, schedule = self._quotes[self._market.asset_of[order.symbol]], self._schedules[order.symbol]
-        uniform, congestion = one(self._drawn()), one(quote.congestion)
-        if costs.rejected(schedule, congestion, uniform).item():
-            return (Rejected(order.time, order.order, f"too busy, congestion {quote.congestion:.0%}"),)
-        taken = Acknowledged(order.time, order.order)
-        if costs.late(schedule, congestion, uniform).item():
+    def _arrived(self, order: SubmitOrder) -> tuple[Event, ...]:
+        """What becomes of an order when it reaches the book."""
+        del self._coming[order.order]
+        self._records.symbols[order.order] = order.symbol
+        drawn, reason = self._drawn(), self._refused(order)
+        if reason is None and self._matcher.rejected(order.symbol, drawn):
+            reason = f"too busy, congestion {self._screen.quote(order.symbol).congestion:.0%}"
+        if reason is not None:
+            return self._records.booked(Rejected(order.time, order.order, reason))
+        taken = self._records.booked(Acknowledged(order.time, order.order))
+        if order.post_only:
+            self._resting[order.order] = self._matcher.queued(order)
+            return taken
+        if self._matcher.late(order.symbol, drawn):
             self._late[order.order] = order
-            return (taken,)
-        return (taken, *self._matched(order))
+            return taken
+        return (*taken, *self._matched(order))
 
     def _refused(self, order: SubmitOrder) -> str | None:
-        if self._market.asset_of[order.symbol] not in self._quotes:
-            return "no market yet"
-        if not self._market.linear(order.symbol) and order.symbol not in self._listings:
-            return f"{order.symbol} is not listed"
-        lot = self._market.lot(order.symbol)
+        """Why the venue does not take an order, in words."""
+        if order.symbol not in self._market.symbols:
+            return f"no {order.symbol} here"
+        if (closed := self._screen.closed(order.symbol, order.time)) is not None:
+            return closed
+        lot, held = self._market.lot(order.symbol), self._records.ledger.position(order.symbol)
         if order.units == 0 or order.units % lot != 0:
             return f"{order.units} is no whole number of lots of {lot}"
-        held = self._positions[order.symbol]
-        if order.reduce_only and (order.units * held >= 0 or abs(order.units) > abs(held)):
+        if order.time > order.expires_at:
+            return "expired on its way"
+        if order.post_only and self._matcher.crosses(order):
+            return "post only, and it would trade at once"
+        if self._records.reducing(order, order.units) == 0:
             return f"reduce only, and {held} is held"
+        sight, leg = self._sight(order.time), self._market.symbols.index(order.symbol)
+        grows = abs(held + order.units) > abs(held)
+        if grows and sight is not None and not self._custody.affords(sight, leg, order.units):
+            return "not enough margin"
         return None
 
-    def _matched(self, order: SubmitOrder) -> tuple[Filled | Cancelled, ...]:
-        """Immediate or cancel: what is within the order's limit and the book's depth fills, the rest is gone."""
-        left = Cancelled(order.time, order.order)
-        units = self._within(order)
-        fill = self._fill(order, units)
-        price, fee = _decimal(fill.price), _decimal(fill.fee + fill.gas)
-        if units == 0 or (price - order.limit) * order.units > 0:
-            return (left,)
-        filled = Filled(order.time, order.order, f"{order.order}/1", units, price, fee)
-        return (filled,) if units == order.units else (filled, left)
+    def _matched(self, order: SubmitOrder) -> tuple[Event, ...]:
+        """What fills at once; the rest is gone."""
+        units, left = self._records.reducing(order, order.units), Cancelled(order.time, order.order)
+        if units == 0:
+            return self._records.booked(left)
+        trade = self._matcher.taken(order, units, self._records.ledger.account(order.symbol).traded)
+        if trade is None:
+            return self._records.booked(left)
+        filled = _filled(order, 1, trade)
+        return self._records.booked(filled) if trade.units == order.units else self._records.booked(filled, left)
+
+    def _made(self, quote: QuoteEvent) -> tuple[Event, ...]:
+        """Fills of the orders that rest in the asset's legs."""
+        events: list[Event] = []
+        for name, resting in list(self._resting.items()):
+            if self._market.asset_of[resting.order.symbol] == quote.asset:
+                events += self._rested(name, replace(resting, order=replace(resting.order, time=quote.time)))
+        return tuple(events)
+
+    def _rested(self, name: str, resting: Resting) -> tuple[Event, ...]:
+        order = resting.order
+        self._resting[name], room = self._matcher.passed(resting, order.time)
+        units = self._records.reducing(order, room)
+        if units == 0:
+            return () if room == 0 else self._dropped([name], order.time)
+        traded = self._records.ledger.account(order.symbol).traded
+        filled = _filled(order, resting.fills + 1, self._matcher.made(order, units, traded))
+        left = resting.left - units
+        self._resting[name] = replace(self._resting[name], left=left, fills=resting.fills + 1)
+        if left == 0:
+            del self._resting[name]
+        return self._records.booked(filled)
+
+    def _taken_over(self, closed: Iterable[Deleveraged]) -> tuple[Event, ...]:
+        """What the venue closed, and our orders in the legs that it liquidated."""
+        events: list[Event] = []
+        for each in closed:
+            waiting = {**self._late, **{name: resting.order for name, resting in self._resting.items()}}
+            own = [name for name, order in waiting.items() if order.symbol == each.symbol]
+            events += self._records.booked(each)
+            events += self._dropped(own if each.why == "liquidated" else [], each.time)
+        return tuple(events)
+
+    def _expired(self, quote: QuoteEvent) -> tuple[Event, ...]:
+        """Settlements, at the quote, of options that have run out."""
+        settled = []
+        for symbol, listing in self._screen.listings.items():
+            held = self._records.ledger.position(symbol)
+            if self._market.asset_of[symbol] == quote.asset and listing.expiry <= quote.time and held != 0:
+                worth = decimal(self._screen.mark(symbol, quote.time))
+                settled.append(Deleveraged(quote.time, symbol, -held, worth, "expired"))
+        return self._records.booked(*settled)
+
+    def _dropped(self, names: Iterable[str], now: int) -> tuple[Event, ...]:
+        """Those of the orders that wait are cancelled."""
+        waiting = [name for name in names if name in self._late or name in self._resting]
+        for name in waiting:
+            self._late.pop(name, None)
+            self._resting.pop(name, None)
+        return self._records.booked(*(Cancelled(now, name) for name in waiting))
+
+    def _sight(self, now: int) -> Sight | None:
+        """The account beside the book that it hedges; counted, as margin is, from when that was last empty."""
+        core, screen, market = self._core, self._screen, self._market
+        if core is None or not screen.whole:
+            return None
+        accounts = {symbol: self._records.ledger.account(symbol) for symbol in market.symbols}
+        return Sight(
+            time=now,
+            quotes=tuple(screen.quotes[name] for name in market.assets),
+            memories=tuple(screen.memories[name] for name in market.assets),
+            book=core.book,
+            positions=tuple(each.position for each in accounts.values()),
+            cash=tuple(each.cash - core.opening.worth.get(symbol, ZERO) for symbol, each in accounts.items()),
+            claims_cash=core.ledger.book - core.opening.book,
+            coins=tuple(core.ledger.coins.get(name, ZERO) for name in market.assets),
+            listings=tuple(screen.listings.get(symbol) for symbol in market.symbols),
+            targets=tuple(core.targets[name] for name in market.assets),
+        )
 
     def _drawn(self) -> float:
         """Uniform in [0, 1): the child of the seed that has a new order's number."""
-        child = np.random.SeedSequence(self._seed, spawn_key=(len(self._answers),))
+        child = np.random.SeedSequence(self._seed, spawn_key=(len(self._records),))
         return float(np.random.default_rng(child).random())
 
-    def _within(self, order: SubmitOrder) -> Decimal:
-        """Whole lots of the order that the depth allows."""
-        lot, most = self._market.lot(order.symbol), self._fill(order, order.units).units.item()
-        if most == float(order.units):
-            return order.units
-        return (Decimal(most) / lot).to_integral_value(ROUND_DOWN) * lot
 
-    def _fill(self, order: SubmitOrder, units: Decimal) -> Fill:
-        trade, traded = (one(float(value))[:, None, None] for value in (units, self._traded[order.symbol]))
-        return costs.fills(self._schedules[order.symbol], self._tradable(order.symbol, order.time), trade, traded)
-
-    def _tradable(self, symbol: str, now: int) -> Tradable:
-        """What an order for one leg meets."""
-        market, leg = self._market, self._market.symbols.index(symbol)
-        name, instrument = market.asset_of[symbol], market.contract.hedges[leg].instrument
-        quote = self._quotes[name]
-        asset = market.assets[name]
-        view = View(quote_tensors(quote), self._memories[name], market.observer.surfaces[asset], market.contract.bar)
-        greeks = instrument.greeks(market.leg_terms(leg, self._listings.get(symbol), quote.spot, now), view)
-        congestion = view.quote.congestion[:, None]
-        return Tradable(greeks.value, instrument.half_spread(greeks, view), instrument.depth(greeks, view), congestion)
-
-
-def _decimal(value: torch.Tensor) -> Decimal:
-    return Decimal(float(value)).quantize(_CENT_PARTS)
+def _filled(order: SubmitOrder, number: int, trade: Trade) -> Filled:
+    return Filled(order.time, order.order, f"{order.order}/{number}", trade.units, trade.price, trade.fee)

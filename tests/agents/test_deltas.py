@@ -32,7 +32,7 @@ HESTON: dict[str, Any] = {"kind": "heston", "settings": {"xi": 0.8, "rho": -0.7,
 
 @pytest.fixture(autouse=True)
 def _small_market(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here is about the start or the law of the shocks."""
+    """Nothing here is about the start."""
     monkeypatch.setattr(simulation, "BURN_IN", 200)
 
 
@@ -78,14 +78,17 @@ def test_lelands_hedge_is_the_delta_at_his_volatility() -> None:
         assert (expected - closed(Delta(), made)).abs().max() > 1e-3
 
 
-def test_a_fixed_time_hedge_trades_at_every_nth_decision_and_at_the_first() -> None:
-    made, traded = world(bars=96, decision_bars=4), []
+@pytest.mark.parametrize("elapsed", [0, 3])
+def test_a_fixed_time_hedge_trades_at_every_nth_decision_and_at_the_first(elapsed: int) -> None:
+    """Whatever the clock says when the book is opened."""
+    made, traded = world(steps=elapsed, bars=96, decision_bars=4), []
+    made.begin(made.state, made.episode.memories)
     for _ in range(12):
         before = made.observation.hedge
         made.advance(FixedTime(5.2).band(made.observation))
         traded.append(bool((made.observation.hedge != before).all()))
         assert traded[-1] or torch.equal(made.observation.hedge, before)
-    assert traded == [place % 5 == 0 for place in range(12)]
+    assert traded == [place == 0 or (place + elapsed) % 5 == 0 for place in range(12)]
 
 
 @pytest.mark.parametrize("every", [0.3, 1.0, 1.4])

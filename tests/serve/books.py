@@ -21,6 +21,7 @@ from serve.events import BookTraded, Event, History, Holding, QuoteEvent, Starte
 from serve.market import Market
 from serve.setup import trained_text
 from serve.state import State
+from tests.serve.breaker_settings import limit
 from tests.serve.support import CALIBRATION, GREEKS, SPOT, START, TARGET, quote, raw_config, reports
 
 ETHER = CALIBRATION.model_copy(update={"reference_volatility": 0.8})
@@ -81,7 +82,7 @@ def pair_config(**changes: Any) -> dict[str, Any]:
     wide = {name: {"soft": str(20 * float(size)), "hard": str(20 * float(size))} for name, size in GREEKS.items()}
     limits["assets"]["ETH"] = wide
     limits["legs"]["ETH-PERP"] = {name: {"soft": "400", "hard": "400"} for name in ("order", "position")}
-    raw["breakers"]["greek_limit"].update(max_delta=400, max_gamma=1e4, max_position=400)
+    raw["breakers"]["greek_limit"].update(delta=limit(8e6, 6e6), gamma=limit(2e8, 1e8))
     return changed(raw, **changes)
 
 
@@ -89,7 +90,7 @@ def option_config(**changes: Any) -> dict[str, Any]:
     raw = raw_config()
     raw["legs"] = [{"symbol": leg.symbol, "lot": str(leg.lot)} for leg in OPTION_LEGS]
     raw["limits"]["legs"]["BTC-CALL"] = {name: {"soft": "100", "hard": "100"} for name in ("order", "position")}
-    raw["breakers"]["greek_limit"].update(max_delta=400, max_gamma=1e4, max_position=400)
+    raw["breakers"]["greek_limit"].update(delta=limit(8e6, 6e6), gamma=limit(2e8, 1e8))
     return changed(raw, **changes)
 
 

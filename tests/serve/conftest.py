@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from serve.config import ServeConfig
 from serve.engine import Engine
 from serve.state import State
+from tests.serve.databases import Server, served
 from tests.serve.support import raw_config, save_model, started
 
 
@@ -28,3 +30,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def settings(model: Path) -> ServeConfig:
     return ServeConfig.model_validate(raw_config(model=str(model)))
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    with served() as server:
+        yield server

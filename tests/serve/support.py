@@ -33,6 +33,7 @@ from serve.events import (
     Started,
 )
 from serve.setup import trained_text
+from tests.serve.breaker_settings import BREAKERS
 
 START = 500_000 * HOUR
 SPOT = 20_000.0
@@ -127,23 +128,8 @@ CONFIG: dict[str, Any] = {
         "per_seconds": 60,
         "override_seconds": 600,
     },
-    "breakers": {
-        "stale_data": {"entry_seconds": 2700, "exit_seconds": 1500, "future_seconds": 5},
-        "price_jump": {
-            "entry_fraction": 0.06,
-            "exit_fraction": 0.03,
-            "entry_sigmas": 12.0,
-            "exit_sigmas": 8.0,
-            "shortest_seconds": 900,
-        },
-        "loss": {"entry_loss": 50_000, "exit_loss": 40_000, "entry_drawdown": 50_000, "exit_drawdown": 40_000},
-        "greek_limit": {"max_delta": 15, "max_gamma": 20, "max_position": 18, "exit_fraction": 0.8},
-        "policy_invalid": {"entry_excess": 0.25, "exit_excess": 0.1},
-    },
+    "breakers": BREAKERS,
 }
-DISCIPLINE = {"confirmations": 2, "dwell_seconds": 3600, "latch_trips": 3}
-for _settings in CONFIG["breakers"].values():
-    _settings.update(DISCIPLINE)
 
 
 def raw_config(**changes: Any) -> dict[str, Any]:

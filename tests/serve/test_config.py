@@ -45,7 +45,7 @@ def missing(path: str) -> dict[str, Any]:
     + [f"{part}.{name}" for part in ("bands", "execution", "stress", "reconcile") for name in raw_config()[part]]
     + ["targets.BTC", "targets.BTC.hedge_ratio"]
     + [f"breakers.{name}" for name in breaker.names()]
-    + ["breakers.loss.entry_loss", "breakers.price_jump.dwell_seconds", "clocks.warmup_bars", "name", "legs", "assets"],
+    + ["breakers.loss.loss.entry", "breakers.price_jump.dwell_seconds", "clocks.warmup_bars", "name", "legs", "assets"],
 )
 def test_a_missing_limit_is_an_error(tmp_path: Path, path: str) -> None:
     with pytest.raises(BadInput, match=path.split(".")[-1]) as caught:
@@ -60,8 +60,8 @@ def test_a_missing_limit_is_an_error(tmp_path: Path, path: str) -> None:
         ({"limits__legs__BTC-PERP__order__soft": "-5"}, "order.soft"),
         ({"limits__legs__BTC-PERP__order__soft": "50"}, "soft = 50 is above hard"),
         ({"breakers__loss__entry_los": 5}, "breakers.loss: entry_los"),
-        ({"breakers__loss__exit_loss": 60_000}, "exit must not exceed"),
-        ({"breakers__stale_data__confirmations": 0}, "confirmations"),
+        ({"breakers__loss__loss__exit": 60_000}, "exit = 60000 must be below entry"),
+        ({"breakers__stale_input__confirmations": 0}, "confirmations"),
         ({"breakers__os": {}}, "no such breaker"),
         ({"name": "Has Space"}, "name"),
         ({"task": "short_call"}, "either model or task"),

@@ -57,6 +57,6 @@ def test_a_running_hedger_holds_no_training_code_and_no_pickle(tmp_path: Path) -
     assert {"serve.engine", "serve.policy", "agents.network", "safetensors"} <= modules
     assert not [name for name in modules if name.split(".")[0] in ("stable_baselines3", "train")]
     assert "unpickled" not in errors
-    kept = Journal(str(journal), create=False)
+    kept = Journal(str(journal), readonly=True)
     assert kept.verify() > 10
     kept.close()

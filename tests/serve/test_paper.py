@@ -47,9 +47,9 @@ def order(units: str = "2", limit: str = "20400", name: str = "o") -> SubmitOrde
 
 
 def remembering(venue: Paper, events: list[Event]) -> None:
-    """As on a restart: every order was for the perpetual."""
-    orders = {event.order: PERP for event in events if isinstance(event, Acknowledged | Rejected)}
-    venue.remember(events, orders, Engine.opened(started()).initial())
+    """As on a restart: every order was for two of the perpetual."""
+    names = [event.order for event in events if isinstance(event, Acknowledged | Rejected)]
+    venue.remember(events, {name: order(name=name) for name in names}, Engine.opened(started()).initial())
 
 
 def filled(events: tuple[Event, ...]) -> Filled:

@@ -199,11 +199,11 @@ def test_following_a_file_by_the_clock(settings: ServeConfig, bars: str, tmp_pat
     core = run(settings, journal, source)
     assert core.state is not None
     assert core.state.risk is RiskState.REDUCING
-    assert "stale_data: last quote is" in core.state.strictest()
+    assert "stale_input: " in core.state.strictest()
     assert core.state.ledger.position(PERP) > 0
     assert [type(item) for item in items(journal)].count(QuoteEvent) == 2
     assert "integrity" not in core.state.monitors, "no event was dated before another"
-    moved = [item for item in items(journal) if isinstance(item, Transition) and item.breaker == "stale_data"]
+    moved = [item for item in items(journal) if isinstance(item, Transition) and item.breaker == "stale_input"]
     assert [(item.before, item.after) for item in moved] == [("ACTIVE", "REDUCING")]
     replayed(journal)
     journal.close()

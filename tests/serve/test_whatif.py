@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def kept(folder: Path) -> Journal:
-    return Journal(str(folder / "j.db"), create=False)
+    return Journal(str(folder / "j.db"), readonly=True)
 
 
 def decisions(folder: Path) -> list[Decision]:

@@ -43,9 +43,8 @@ AGENTS = [Delta(), NoHedge(), Zakamouline(5.0), WhalleyWilmott(50.0), FixedBand(
 
 @pytest.fixture(autouse=True)
 def _small_market(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here is about the start or the law of the shocks."""
+    """Nothing here is about the start."""
     monkeypatch.setattr(simulation, "BURN_IN", 30)
-    monkeypatch.setattr(simulation, "ATOMS", 1 << 12)
 
 
 def worlds(paths: int, hedgers: int, block: int = 100, seed: int = 901, task: Task = TASK) -> Iterator[HedgingWorld]:

@@ -70,6 +70,14 @@ def test_no_fit_sees_the_judged_bars(window: Bars, entries: dict[str, Entry]) ->
         assert other[name].loss != entry.loss
 
 
+@pytest.mark.slow
+def test_closes_alone_have_no_range_to_judge(window: Bars, entries: dict[str, Entry]) -> None:
+    frame = window.frame.assign(**dict.fromkeys(("open", "high", "low"), window.frame["close"]))
+    found = {entry.name: entry for entry in contest(replace(window, frame=frame))}
+    assert set(entries) - set(found) == {"realised, Garman–Klass"}
+    assert all(found[name] == entries[name] for name in found)
+
+
 def test_a_short_window_is_refused(window: Bars) -> None:
     with pytest.raises(BadInput, match="longer window"):
         contest(replace(window, frame=window.frame.iloc[:MIN_BARS]))

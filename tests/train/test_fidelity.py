@@ -226,7 +226,7 @@ def test_ranges_are_recovered_from_bridges_of_known_variance() -> None:
     variance = np.full(200_000, 1e-4)
     move = rng.normal(0, 0.01, 200_000)
     uniform = torch.from_numpy(rng.uniform(0, 1, (2, 200_000)))
-    below, above = garch._extremes(law, torch.from_numpy(move), torch.from_numpy(variance), uniform)
+    below, above = garch._extremes(law, torch.from_numpy(move), torch.from_numpy(variance), *uniform)
     price = {
         "open": np.ones(200_000),
         "close": np.exp(move),

@@ -1,0 +1,55 @@
+"""Trips when an input is older than it may be: a feed can fall silent with its connection open (Nautilus #4298)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import ClassVar
+
+from serve.breaker import Recollection, View
+from serve.clock import SECOND
+from serve.states import BreakerClass, Discipline, Finding
+from serve.threshold import Above, worst
+
+PRICES = ("spot", "mark", "funding", "surface")
+REPORTS = ("orders", "positions", "balance")
+
+
+class StaleInput:
+    """An age counts from the market's own time of the input, so a feed that repeats itself is stale.
+
+    A price ages only while its market is open, and one that never came ages from the session's beginning. The
+    recollection is that beginning and, for each asset, when its market was last found shut.
+    """
+
+    class Settings(Discipline):
+        spot: Above  # seconds, as all of them
+        mark: Above
+        funding: Above
+        surface: Above
+        orders: Above  # the venue's reports
+        positions: Above
+        balance: Above
+
+    kind: ClassVar = BreakerClass.DATA
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def judge(self, view: View, memory: Recollection) -> tuple[Finding | None, Recollection]:
+        assets, now = sorted(view.market_open), float(view.time)
+        began, *opened = memory or (now,) * (1 + len(assets))
+        since = {name: at if view.market_open[name] else now for name, at in zip(assets, opened, strict=True)}
+        return worst(self._aged(view, began, since)), (began, *since.values())
+
+    def _aged(self, view: View, began: float, since: dict[str, float]) -> Iterator[Finding]:
+        for name in PRICES:
+            for asset, opened in since.items():
+                yield self._finding(name, f"{name}:{asset}", view, opened)
+        for name in REPORTS:
+            yield self._finding(name, name, view, began)
+
+    def _finding(self, name: str, key: str, view: View, since: float) -> Finding:
+        limit: Above = getattr(self.settings, name)
+        age = min(view.ages.get(key, math.inf), view.time - since) / SECOND
+        return limit.finding(age, f"{key} is {age:.1f} s old, limit {limit.entry:g} s")
