@@ -104,7 +104,8 @@ class Dial(Section):
 class Contract(Section):
     """A book of claims and the instruments that hedge it; both clocks are counted in bars.
 
-    The base units of each asset's book are `notional` over its spot at the opening.
+    The base units of each asset's book are `notional` over its spot at the opening. A `usual_loss` is over the
+    notional; without it a usual premium stands for it, which is far from the losses of a book hedged with options.
     """
 
     claims: tuple[Claim, ...] = Field(default=(Claim(),), min_length=1)
@@ -116,8 +117,7 @@ class Contract(Section):
     target: Target = Target()
     margin: Margin = Margin()
     closing: Literal["market", "mark"] = "market"  # how hedges end with the book: sold, or taken at their mark for free
-    usual_loss: Positive | None = Field(default=None, exclude_if=_is_empty)  # of the notional, the unit in which losses
-    # are learned from and seen; None: a usual premium, σ√T·0.4
+    usual_loss: Positive | None = Field(default=None, exclude_if=_is_empty)  # the unit of losses that learning sees
     numeraire: Literal["quote", "coin"] = "quote"  # "coin": profit and loss are counted in the first asset
     risk_aversion: Positive = 10.0  # γ·notional of the Zakamouline band that is the policy's unit; tuned
     dials: dict[Literal["aversion", "cost", "target_delta"], Dial] = Field(default={}, exclude_if=_is_empty)

@@ -23,7 +23,9 @@ Index = tuple[int, ...]  # a place on every axis but that of the paths, which ha
 
 
 def split(graph: GraphModule, paths: int) -> None:
-    """Rewrites `graph` in place; it computes the same."""
+    """Rewrites `graph` in place; it computes the same. Left as it is where the paths are as few as rows may be."""
+    if paths <= MOST:
+        return
     rows = _Rows(graph, paths)
     (output,) = graph.graph.find_nodes(op="output")
     for node in list(graph.graph.nodes):
@@ -41,6 +43,8 @@ def split(graph: GraphModule, paths: int) -> None:
 
 
 class _Rows:
+    """The rows made so far of a graph's tensors, each of which has the paths on one axis or on none."""
+
     def __init__(self, graph: GraphModule, paths: int) -> None:
         self.graph, self.paths = graph, paths
         self.made: dict[tuple[Node, Index], Any] = {}

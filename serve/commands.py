@@ -14,7 +14,7 @@ class Output:
 
 @dataclass(frozen=True)
 class SubmitOrder(Output):
-    """Immediate or cancel: what cannot fill at `limit` or better is cancelled; `post_only`: it rests until it expires."""
+    """Immediate or cancel: what cannot fill at `limit` or better is cancelled; `post_only` rests until it expires."""
 
     order: str
     symbol: str

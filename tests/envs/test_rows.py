@@ -55,6 +55,14 @@ def test_nothing_is_computed_otherwise(program: Program) -> None:
         torch.testing.assert_close(found, expected, rtol=1e-14, atol=1e-14)
 
 
+def test_paths_as_few_as_regimes_are_not_taken_for_them() -> None:
+    values, regime = torch.rand(REGIMES, REGIMES, dtype=torch.float64), torch.arange(REGIMES)
+    graph = make_fx(tables)(values, regime)
+    rows.split(graph, REGIMES)
+    for found, expected in zip(graph(values, regime), tables(values, regime), strict=True):
+        assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize("program", [views, sums, tables, matrices])
 def test_only_rows_are_left(program: Program) -> None:
     values, regime = torch.zeros(REGIMES, PATHS, dtype=torch.float64), torch.zeros(PATHS, dtype=torch.int64)

@@ -25,8 +25,8 @@ class Server:
         self._run("initdb", "--auth=trust", "--username=rehedge", "--no-sync", f"--pgdata={folder / 'data'}")
         self.start()
 
-    def start(self) -> None:
-        options = f"-k {self._folder} -c listen_addresses= -c max_connections=40 -c shared_buffers=16MB"
+    def start(self, extra: str = "") -> None:
+        options = f"{extra} -k {self._folder} -c listen_addresses= -c max_connections=40 -c shared_buffers=16MB"
         log = str(self._folder / "log")
         self._run("pg_ctl", "--wait", "--pgdata", str(self._folder / "data"), "--log", log, "-o", options, "start")
 
