@@ -15,6 +15,7 @@ from train.fidelity import Target
 from train.likeness import Likeness
 from train.page import document, row, table
 
+MEMORY = "eras are the only memory beyond days, and the likeliest ones remember less than the record does"
 WHY = {  # what a statistic outside its interval comes from, where that is known
     "diurnal ratio of |r|": "the simulated market has no hour of the day",
     "funding, share of days at 0.01 %": "one AR(1) premium cannot have the real share of days at the usual rate and "
@@ -25,6 +26,8 @@ WHY = {  # what a statistic outside its interval comes from, where that is known
     "spell of low volatility, hours": "there are two eras only, which change with constant chances",
     "spell of high volatility, hours": "there are two eras only, which change with constant chances",
     "worst peak-to-trough, a week": "a bootstrap cannot go beyond the deepest week on record",
+    "autocorrelation of |r|, 168 h": MEMORY,
+    "autocorrelation of |r|, 720 h": MEMORY,
     "best bar": "a bootstrap cannot go beyond the best bar on record",
     "correlation": "the volatilities of the two assets part so often that no copula makes up for it",
     "correlation in the first's worst 1 %": "each asset has a variance and a chance of cascades of its own, so that in "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from statistics import fmean
 from typing import ClassVar
 
 from pydantic import Field
@@ -28,6 +27,6 @@ class Slippage(Gauge):
     def findings(self, view: View) -> Mapping[str, Finding]:
         limit, since = self.settings, self.settings.since(view.time)
         fills = [worse for at, worse in view.slippages if at > since]
-        mean = fmean(fills) if len(fills) >= limit.fewest_fills else 0.0
+        mean = sum(fills) / len(fills) if len(fills) >= limit.fewest_fills else 0.0
         words = f"{len(fills)} fills were {mean:.1f} bp worse than the mark on average, limit {limit.entry:g}"
         return {WHOLE: limit.finding(mean, words)}

@@ -63,6 +63,16 @@ def test_the_scale_is_a_usual_premium() -> None:
     assert world(804, 1, SHORT).scale == pytest.approx(call(1.0, 1.0, 48), rel=0.01)
 
 
+def test_a_usual_loss_is_the_unit_of_rewards_and_of_the_loss_that_is_seen() -> None:
+    plain, own = world(804, 5, SHORT), world(804, 5, contract(usual_loss=2e-3))
+    for _ in range(3):
+        (one, *_), (other, *_) = (each.advance(band(each, NoHedge())) for each in (plain, own))
+        torch.testing.assert_close(other * 2e-3, one * plain.scale)
+        assert torch.equal(plain.episode.loss, own.episode.loss)
+        assert own.observation.loss is not None
+        torch.testing.assert_close(own.observation.loss * 2e-3, own.episode.loss)
+
+
 def test_controlled_rewards_are_promises_kept_less_what_the_net_delta_earned() -> None:
     """Exactly: Σ = E φ promised at the start − φ(final) − Σ slope·(net delta × move), hedger by hedger."""
     hedging = world(805, 30, SHORT, hedgers=2, controlled=True)
