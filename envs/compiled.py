@@ -19,6 +19,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.overrides import TorchFunctionMode
 
 from envs import rows
+from envs.erfc import erfc
 from envs.hedging import Episode, HedgingWorld, Step
 from envs.observation import Observation
 from envs.rewards import Outlook
@@ -33,6 +34,7 @@ SCENE = (
     "hedge",
     "kept",
 )  # of a `Scene`: the rest follows from it, or never changes
+DECOMPOSED = {torch.ops.aten.erfc.default: erfc}
 OPTIONS: dict[str, Any] = {  # one loop over the paths, where the defaults would make many
     "max_fusion_size": 1 << 20,
     "cpp.max_horizontal_fusion_size": 1 << 20,
@@ -137,7 +139,9 @@ class _Graph:
 
         carried = [tensor.clone() for tensor in _tensors(self.like)]  # a tracer takes one tensor for one input
         before = world.generator.get_state()
-        graph = make_fx(traced)(action, *_numbers(world.outlook, world), *carried, *(draw() for draw in self.draws))
+        graph = make_fx(traced, DECOMPOSED)(
+            action, *_numbers(world.outlook, world), *carried, *(draw() for draw in self.draws)
+        )
         world.generator.set_state(before)
         rows.split(graph, world.paths)
         self.kept = _pruned(graph, 4, self.fixed, len(carried))

@@ -230,6 +230,7 @@ def _cross(margin: Margin, posted: Posted, positions: Positions, prices: Prices,
     return Health(equity, full, maintenance(margin.tiers, notional).sum(-1), notional.sum(-1), closing)
 
 
+@torch.no_grad()  # where a least value lies has no first-order bearing on it
 def _adverse(
     tiers: tuple[MarginTier, ...], exposure: Tensor, slope: Tensor, bend: Tensor | None, bar: Prices
 ) -> Tensor:

@@ -56,6 +56,9 @@ class Journal:
         except (SQLAlchemyError, CommandError) as error:
             self._engine.dispose()
             raise JournalError(f"{name}: cannot be opened as a journal: {brief(error)}") from None
+        except JournalError:
+            self._engine.dispose()
+            raise
 
     @property
     def head(self) -> Head:

@@ -34,9 +34,9 @@ MIN_BARS = 2000  # fitted
 HEADS = ("fitted", "log-lik.", "BIC", "density", *(f"QLIKE {bars}" for bars in HORIZONS))
 READING = (
     f"Each model is fitted to the first {100 * (1 - JUDGED):.0f} % of the bars: the number of parameters fitted, "
-    "log-likelihood and BIC (lower is better) are of those. The others judge it: density is the mean log-density of a bar seen from the one "
-    f"before (higher is better), QLIKE that of the variance forecast over the next {' or '.join(map(str, HORIZONS))} "
-    "bars (0 is perfect)."
+    "log-likelihood and BIC (lower is better) are of those. The others judge it: density is the mean log-density of a "
+    "bar seen from the one before (higher is better), QLIKE that of the variance forecast over the next "
+    f"{' or '.join(map(str, HORIZONS))} bars (0 is perfect)."
 )
 NORMAL = 1e6  # degrees of freedom at which a Student-t is normal to six digits
 

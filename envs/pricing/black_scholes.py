@@ -17,35 +17,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from envs.types import Greeks, polynomial
+from envs.types import Greeks
 
 Number = float | Tensor
-TAIL_SCALE = 0.45 * math.sqrt(0.5)
-TAIL = (  # of erfcx(z)/(2t) in t = 1/(1 + 0.45·z), lowest power first; interpolated in Chebyshev's points; N(0) is one half
-    0.126942676,
-    0.126940592,
-    0.114162134,
-    0.087356389,
-    0.0613619231,
-    -0.0151918785,
-    0.0780343979,
-    -0.157085382,
-    0.0989918238,
-    -0.0215126812,
-)
 
 
 def ndtr(x: Tensor) -> Tensor:
-    """The standard normal distribution function, to full relative accuracy in the lower tail.
-
-    In float32 n(x) times a rational function of |x|, which is a fiftieth of the work of `erfc`.
-    """
-    if x.dtype != torch.float32:
-        return torch.erfc(x * -math.sqrt(0.5)) * 0.5
-    upper = x > 0
-    place = 1 / (1 + TAIL_SCALE * torch.where(upper, x, -x))
-    tail = torch.exp(x.square() * -0.5) * place * polynomial(TAIL, place)
-    return torch.where(upper, 1 - tail, tail)
+    """The standard normal distribution function, to full relative accuracy in the lower tail."""
+    return torch.erfc(x * -math.sqrt(0.5)) * 0.5
 
 
 def density(x: Tensor) -> Tensor:

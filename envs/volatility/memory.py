@@ -80,7 +80,10 @@ class Filter:
         With the cascades', and up to the horizon of the filter: more bars than that count as so many.
         Cascades come at their mean rate: within days the excess of today's over it is forgotten.
         """
-        each, place = (memory.probability.unbind(-1), memory.variance.unbind(-1)), bars.clamp(1, len(self.weights) - 1).flatten()
+        each, place = (
+            (memory.probability.unbind(-1), memory.variance.unbind(-1)),
+            bars.clamp(1, len(self.weights) - 1).flatten(),
+        )
         weights = [column.index_select(0, place).view(bars.shape) for column in self.columns]
         probability, variance = each if bars.dim() == 1 else ([row[:, None] for row in rows] for rows in each)
         return _forecast(probability, variance, weights)

@@ -65,6 +65,7 @@ def test_the_scale_is_a_usual_premium() -> None:
 
 def test_a_usual_loss_is_the_unit_of_rewards_and_of_the_loss_that_is_seen() -> None:
     plain, own = world(804, 5, SHORT), world(804, 5, contract(usual_loss=2e-3))
+    own.outlook = plain.outlook
     for _ in range(3):
         (one, *_), (other, *_) = (each.advance(band(each, NoHedge())) for each in (plain, own))
         torch.testing.assert_close(other * 2e-3, one * plain.scale)

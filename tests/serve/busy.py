@@ -15,7 +15,6 @@ from serve.events import (
     Absent,
     Acknowledged,
     BalanceReport,
-    BookTraded,
     Cancelled,
     DecisionDue,
     Event,
@@ -60,6 +59,7 @@ class Exchange:
         self.price, self.cash, self.position = Decimal(0), Decimal(0), Decimal(0)
         self.received: Counter[str] = Counter()
         self.late: dict[str, SubmitOrder] = {}
+        self.seen: QuoteEvent | None = None
         self._answers: dict[str, tuple[Event, ...]] = {}
 
     def submit(self, order: SubmitOrder) -> tuple[Event, ...]:
@@ -145,19 +145,22 @@ class Mortal(Journal):
 def traded(journal: Journal, exchange: Exchange, script: list[Event]) -> Core:
     """The rest of the hour; on Killed what is left of `script` is what had not been handled whole.
 
-    A journal with entries is taken up, and then our records must at once be the venue's.
+    A journal with entries is taken up, and our records must at once be the venue's; what it holds comes no more.
     """
     core, past = replayed(journal) if journal.head[0] > 0 else (Core(), list[Event]())
     runner = Runner(journal, exchange, None, core)
     begun(runner, _start(max(START, 0 if core.state is None else core.state.time)))
     _agree(runner, exchange)
+    told = {codec.encode(event) for event in past}
+    if exchange.seen is not None:
+        runner.handle(exchange.seen)  # a feed begins with the present quote, which may have died unwritten
     while script:
         event = script[0]
         if isinstance(event, QuoteEvent):
-            exchange.price = Decimal(str(event.spot))
+            exchange.seen, exchange.price = event, Decimal(str(event.spot))
         for late in exchange.arrived(event.time):
             runner.handle(late)
-        if not _known(runner, event, past):
+        if codec.encode(event) not in told:
             runner.handle(event)
         script.pop(0)
     runner.flush()
@@ -174,13 +177,6 @@ def _start(now: int) -> Started:
         execution__slice_seconds=60,
         clocks__reconcile_seconds=300,
     )
-
-
-def _known(runner: Runner, event: Event, past: list[Event]) -> bool:
-    """Whether the journal has it: what came from outside before the death does not come again."""
-    if isinstance(event, BookTraded):
-        return event.holding.id in runner.state.book.holdings
-    return codec.encode(event) in {codec.encode(each) for each in past if type(each) is type(event)}
 
 
 def _agree(runner: Runner, exchange: Exchange) -> None:

@@ -36,6 +36,10 @@ def test_serve_replay_verify(config: Path, tmp_path: Path) -> None:
     head = json.loads(as_json.output)["head"]
     assert head in served.output
     assert RUNNER.invoke(app, ["journal", "verify", journal, "--head", head]).exit_code == 0
+    shown = RUNNER.invoke(app, ["journal", "show", journal, "--kind", "BarClosed", "--last", "2", "--json"])
+    assert [json.loads(line)["type"] for line in shown.output.splitlines()] == ["BarClosed"] * 2
+    plain = RUNNER.invoke(app, ["journal", "show", journal, "--first", "1", "--kind", "Started"])
+    assert plain.output.startswith(f"       1  {show(START)}  Started  config=")
     other = RUNNER.invoke(app, ["journal", "verify", journal, "--head", f"9:{'0' * 64}"])
     assert (other.exit_code, "missing" in other.output) == (1, True)
 

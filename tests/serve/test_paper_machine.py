@@ -47,20 +47,24 @@ MARKET = Market(
     task_of(PAIR.model_copy(update={"hedges": HEDGES, "margin": THIN}), CALIBRATION, ETHER), ASSETS, PAIR_LEGS
 )
 MEMORIES = {name: MARKET.filters[place].initial(1) for name, place in MARKET.assets.items()}
+WAYS = st.sampled_from([-1.0, 1.0])
 SPOTS = {"BTC": SPOT, "ETH": ETH}
 
 
 class Trading(RuleBasedStateMachine):
     """One account over two assets; the journal is the list of what the venue told, in order."""
 
-    @initialize(latency=st.sampled_from([0.0, 2.0]), seed=st.integers(0, 99))
-    def opened(self, latency: float, seed: int) -> None:
+    @initialize(latency=st.sampled_from([0.0, 2.0]), seed=st.integers(0, 99), sizes=st.tuples(WAYS, WAYS))
+    def opened(self, latency: float, seed: int, sizes: tuple[float, float]) -> None:
         self.settings = VENUE.model_copy(update={"latency_seconds": latency, "seed": seed})
         self.venue, self.now = Paper(MARKET, self.settings), START
         self.journal, self.sent = list[Event](), dict[str, SubmitOrder]()
         self.quotes: dict[str, Any] = {}
         for asset in SPOTS:
             self.moves(asset, 0.0, 0.0, 0, 0.0)
+        for leg, size in zip(PAIR_LEGS, sizes, strict=True):
+            self.sends(leg, size, 0.02 * size, reduce_only=False, post_only=False)
+        self.a_bar_ends()
 
     @rule(
         asset=st.sampled_from(["BTC", "ETH"]),
@@ -84,8 +88,8 @@ class Trading(RuleBasedStateMachine):
         leg=st.sampled_from(PAIR_LEGS),
         size=st.sampled_from([-1.0, -0.31, -0.017, 0.0, 0.017, 0.31, 1.0]),
         away=st.sampled_from([-0.02, -0.001, 0.001, 0.02]),
-        reduce_only=st.booleans(),
-        post_only=st.booleans(),
+        reduce_only=st.sampled_from([False, False, True]),
+        post_only=st.sampled_from([False, False, True]),
     )
     def sends(self, leg: Any, size: float, away: float, reduce_only: bool, post_only: bool) -> None:
         spot = SPOTS[leg.symbol[:3]]

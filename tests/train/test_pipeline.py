@@ -13,7 +13,7 @@ from tests.train import support
 from train import pipeline
 from train.pipeline import Recipe
 
-BTC, ETH = (Calibration.load(DATA / name) for name in ("btc_2017_2022.toml", "eth_2022_2024.toml"))
+BTC, ETH = (Calibration.load(DATA / name) for name in ("btc_2017_2022.toml", "eth_2022_2024_btc_regimes.toml"))
 
 
 def test_a_task_is_named_by_its_file_by_a_path_or_spelled_out() -> None:
