@@ -29,7 +29,7 @@ from train.learn import learn
 from train.pipeline import Recipe
 
 RECIPE = Path(__file__).parents[1] / "configs" / "family.toml"
-SETTINGS = [(0.1, 1.0), (0.3, 1.0), (0.6, 1.0), (0.3, 0.25), (0.3, 2.0)]  # aversion, fees over the recipe's
+SETTINGS = [(0.1, 1.0), (0.3, 1.0), (0.9, 1.0), (0.3, 0.25), (0.3, 4.0)]  # aversion, fees over the recipe's
 JUDGED, TUNED, SEED = 65_536, 8192, 2026
 
 

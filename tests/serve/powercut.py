@@ -21,7 +21,7 @@ import pytest
 
 SECTOR = 512
 RECORDERS: list[Recorder] = []  # files that are still open speak to theirs for as long as the process lives
-OPEN = CFUNCTYPE(c_int, c_void_p, c_char_p, c_void_p, c_int, POINTER(c_int))
+OPEN = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_int, POINTER(c_int))  # SQLite keeps the name's address
 DELETE = CFUNCTYPE(c_int, c_void_p, c_char_p, c_int)
 WRITE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_int, c_int64)
 TRUNCATE = CFUNCTYPE(c_int, c_void_p, c_int64)
@@ -101,11 +101,11 @@ class Recorder:
         self.layer = Layer.from_buffer_copy(under)
         self.layer.name, self.layer.open, self.layer.delete = b"recorded", OPEN(self._opened), DELETE(self._deleted)
 
-    def _opened(self, layer: int, name: bytes | None, file: int, flags: int, out: object) -> int:
+    def _opened(self, layer: int, name: int | None, file: int, flags: int, out: object) -> int:
         done = int(self._under.open(ctypes.addressof(self._under), name, file, flags, out))
         table = cast(file, POINTER(c_void_p))
         if done == 0 and name is not None and table[0]:
-            self._paths[file] = name.decode()
+            self._paths[file] = string_at(name).decode()
             table[0] = ctypes.addressof(self._wrapped(int(table[0])))
         return done
 
