@@ -95,6 +95,8 @@ def carried(hedging: HedgingWorld, *agents: Agent) -> tuple[Tensor, Tensor]:
 class Scripted(GbmMarket):
     """One path of one asset whose spots are given; a quote's other fields are constant, or given bar by bar."""
 
+    renewed = False
+
     def __init__(self, spots: list[float], volatility: float = 0.8, bar_hours: float = 1.0, **fields: Any) -> None:
         settings = self.Settings(volatility=(volatility,), bar_hours=bar_hours)
         super().__init__(settings, 720, torch.Generator(), F64, torch.device("cpu"))
