@@ -153,7 +153,10 @@ def test_wealth_is_cash_and_hedges_at_the_mark_and_the_claims() -> None:
     book = books.opened(tensor(10.0, 20.0), 2, 1)
     held = tensor(1.0, -1.0, 2.0, 0.0).view(2, 2, 1)
     book = Book(**{**vars(book), "units": held, "cash": held})
-    assert books.wealth(book, tensor(99.0, 99.0)[:, None], tensor(-4.0, -5.0)[:, None]).tolist() == [[106, -94], [215, 15]]
+    assert books.wealth(book, tensor(99.0, 99.0)[:, None], tensor(-4.0, -5.0)[:, None]).tolist() == [
+        [106, -94],
+        [215, 15],
+    ]
 
 
 def test_books_are_never_changed_in_place() -> None:

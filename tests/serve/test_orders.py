@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from serve.errors import OrderError
 from serve.events import Absent, Acknowledged, Cancelled, Filled, OutcomeUnknown, Rejected
-from serve.orders import IN_FLIGHT, RESERVED, TRANSITIONS, Order, OrderEvent, Status, Trigger, applied, order_id, unknown
+from serve.orders import (
+    IN_FLIGHT,
+    RESERVED,
+    TRANSITIONS,
+    Order,
+    OrderEvent,
+    Status,
+    Trigger,
+    applied,
+    order_id,
+    unknown,
+)
 
 EXPIRES = 30
 
