@@ -27,8 +27,8 @@ class Learned:
 
     name = "PPO"
 
-    def __init__(self, network: ActorNetwork) -> None:
-        self.network = network
+    def __init__(self, network: ActorNetwork, name: str = name) -> None:
+        self.network, self.name = network, name
 
     def band(self, observation: Observation) -> Band:
         return decision.read(self.network(inputs(self.network, observation)), observation)

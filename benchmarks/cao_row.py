@@ -85,7 +85,7 @@ class Judge(BaseCallback):
     def _on_rollout_start(self) -> None:
         """After an update: judged off the clock."""
         self.rollouts += 1
-        if self.rollouts % self.every == 1 and self.rollouts > 1:
+        if self.rollouts > 1 and (self.rollouts - 1) % self.every == 0:
             self.spent += time.perf_counter() - self.since
             self.y = judged(cast(ActorCriticPolicy, self.model.policy), self.learnt, self.task)
             self.since = time.perf_counter()

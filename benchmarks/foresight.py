@@ -46,13 +46,13 @@ class Followed:
 
 
 def twin(model: Model, recipe: Path) -> Model:
-    """Trained as the model was, but blind."""
+    """Trained as the model was and in its units, but blind."""
     raw = read_toml(recipe)
     raw["learning"] = {**raw.get("learning", {}), "blind": BLIND}
-    folder = ROOT / "runs" / f"{model.card.name}_blind"
+    blind, card = validated(Recipe, raw, str(recipe)), model.card
+    folder = ROOT / "runs" / f"{card.name}_blind"
     with Bars() as progress:
-        seed = model.card.training.seed
-        return trained(folder, validated(Recipe, raw, str(recipe)), seed, torch.device("cpu"), progress)
+        return trained(folder, blind, card.training.seed, torch.device("cpu"), progress, card.opponents)
 
 
 def worth(model: Model, blind: Model) -> dict[str, float]:

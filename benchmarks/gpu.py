@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from cao_row import race, tuned
-from time_to_beat import BAR, SECONDS, SETTINGS, STEPS
+from time_to_beat import ALONE, BAR, SECONDS, STEPS
 
 from envs.compiled import CompiledWorld
 from envs.hedging import HedgingWorld
@@ -86,8 +86,8 @@ def main() -> None:
     learning = learning_rate()
     busy = watch.stop()
     task = tuned()
-    learnt = world(task, 16 * SETTINGS.paths, SETTINGS.hedgers)
-    found = race(model_for(Family([learnt]), SETTINGS), learnt, task, BAR, 16 * STEPS, SECONDS, 2)
+    learnt = world(task, PATHS, HEDGERS)
+    found = race(model_for(Family([learnt]), ALONE), learnt, task, BAR, 16 * STEPS, SECONDS, 2)
     rates = {"environment": round(environment), "ppo": round(learning), "utilisation_percent": round(busy, 1)}
     beat = {"seconds": round(found.seconds, 1), "y": round(found.y, 2), "steps": found.steps}
     print(json.dumps({"cuda": True, "device": torch.cuda.get_device_name()} | rates | {"time_to_beat": beat}))

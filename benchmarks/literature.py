@@ -128,14 +128,15 @@ def judged(case: Case, policies: Policies) -> dict[str, Any]:
     influences = Influences(case.task.objective, losses)
     factor, shift = _unit(case)
     rows = [_row(influences, losses, j, factor, shift) for j in range(len(hedgers))]
-    for row, model in zip(rows[2:], models, strict=True):
-        training = model.card.training
-        row |= {"seed": training.seed, "steps": training.steps, "seconds": training.seconds}
+    rows[0] |= {"seeds": [], "steps": 0, "seconds": 0.0}
     rows[1] |= {"name": opponents.best, "parameter": opponents.tuned[opponents.best]}
+    rows[1] |= {"seeds": [opponents.seed], "steps": 0, "seconds": None}  # tuned in a time that nobody kept
+    for row, model in zip(rows[2:], models, strict=True):
+        row |= _effort(model)
     for j, row in enumerate(rows[3:], start=3):
         less, share = influences.difference(j, 1), influences.share(j, 1, 2)
         row |= {"less_best_band": _interval(less, factor), "share": _interval(share)}
-    rows[2]["steps"] = policies.pathwise.card.training.settings["warm_up"]
+    rows[2] |= {"seeds": [rows[2]["seed"]], "steps": rows[2]["warm_up"]}
     return {"delta": rows[0], "classical": rows[1], "pathwise": rows[2], "ppo": worst(rows[3:])}
 
 
@@ -172,6 +173,13 @@ def _row(influences: Influences, losses: Tensor, hedger: int, factor: float, shi
         "mean": _short(factor * float(own.mean()) + shift),
         "std": _short(factor * float(own.std())),
     }
+
+
+def _effort(model: Model) -> dict[str, Any]:
+    """What its training took: PPO's decisions, after `warm_up` pathwise gradients of so many paths each."""
+    training = model.card.training
+    started = {name: training.settings[name] for name in ("warm_up", "warm_up_paths")}
+    return {"seed": training.seed, "steps": training.steps, "seconds": training.seconds, **started}
 
 
 def _interval(estimate: Estimate, factor: float = 1.0) -> dict[str, float]:

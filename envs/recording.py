@@ -58,7 +58,7 @@ class History(Section):
         for bars, asset in zip(every, self.assets, strict=True):
             check_length(bars, asset)
         first, last = self.first or every[0].frame.index[0], self.last or every[0].frame.index[-1]
-        common = _aligned([bars.window(first, last) for bars in every])
+        common = aligned([bars.window(first, last) for bars in every])
         rates = [self._rate(*pair, common[0]) for pair in zip(self.names, self.assets, strict=True)]
         return of(common, rates, dtype, device)
 
@@ -101,8 +101,8 @@ def of(every: Sequence[Bars], rates: Sequence[Array], dtype: torch.dtype, device
     )
 
 
-def _aligned(every: Sequence[Bars]) -> list[Bars]:
-    """The bars that all assets have. Raises BadInput if fewer than two."""
+def aligned(every: Sequence[Bars]) -> list[Bars]:
+    """The bars that all assets have, at the same times. Raises BadInput if fewer than two."""
     times = every[0].frame.index
     for bars in every[1:]:
         times = times.intersection(bars.frame.index)

@@ -24,6 +24,7 @@ from envs.types import BadInput, taken
 
 FOLDER = Path(__file__).parent / "tasks"
 DATA = Path(__file__).parent / "data"
+STARTS = 131_072  # paths of a cohort that are burnt in at a time, so that memory stays flat
 
 
 class MarketChoice(Section):
@@ -113,11 +114,11 @@ class Task(Section):
     def cohort(self, paths: int, hedgers: int, generator: Generator, block: int) -> Iterator[HedgingWorld]:
         """Worlds of at most `block` paths each, `paths` in all, every one at the start of its episodes."""
         market = self.market_for(generator)
-        state, memories = market.initial(paths)
-        for first in range(0, paths, block):
-            part = slice(first, first + block)
-            some = taken(memories, part)
-            count = len(some[0].bars)
-            made = HedgingWorld(market, self.contract, self.objective, count, hedgers, generator)
-            made.begin(taken(state, part), some)
-            yield made
+        for begun in range(0, paths, STARTS):
+            state, memories = market.initial(min(STARTS, paths - begun))
+            for first in range(0, len(memories[0].bars), block):
+                part = slice(first, first + block)
+                some = taken(memories, part)
+                made = HedgingWorld(market, self.contract, self.objective, len(some[0].bars), hedgers, generator)
+                made.begin(taken(state, part), some)
+                yield made

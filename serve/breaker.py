@@ -63,6 +63,9 @@ class View:
     rejections: tuple[int, ...]
     slippages: tuple[tuple[int, float], ...]  # when, and bp of a fill against its decision's quote; bad is positive
     executions: tuple[int, ...]  # decisions that traded
+    pulled: tuple[int, ...]  # orders cancelled without a fill
+    turned: tuple[int, ...]  # fills that undo the leg's fill before
+    crossed: tuple[int, ...]  # orders sent while one of ours might trade on the other side
     skew_ms: int | None
     round_trip_ms: int | None
     commit_ms: int | None  # the journal's last commit

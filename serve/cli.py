@@ -24,8 +24,9 @@ from serve.errors import ServeError
 from serve.events import BarClosed, Event
 from serve.exposure import profit
 from serve.journal import Journal
+from serve.promoting import load
 from serve.runner import Core, replayed
-from serve.session import Source, load, run
+from serve.session import Source, run
 from serve.tally import Tally
 from serve.whatif import Change, compared
 
@@ -53,6 +54,9 @@ def serve(
     days: Annotated[int, typer.Option(min=1, help="How long to replay.")] = 31,
     speed: Annotated[float | None, typer.Option(min=1, help="Times the wall clock; without it, at full speed.")] = None,
     follow: Annotated[Path | None, typer.Option(help="A CSV file of ticks (time, spot, ...) that grows, live.")] = None,
+    market: Annotated[
+        Path | None, typer.Option(help="A file of listed volatilities and other sources' prices, JSON lines.")
+    ] = None,
     anchor: Anchored = None,
     as_json: AsJson = False,
 ) -> None:
@@ -62,7 +66,7 @@ def serve(
     """
     with exits():
         settings = configs.load(config)
-        source = Source(tuple(feed.split(",")), _time(first), days, speed, follow)
+        source = Source(tuple(feed.split(",")), _time(first), days, speed, follow, market=market)
         tally, kept = Tally(), _made(journal, anchor)
         try:
             core = _watched(lambda told: run(settings, kept, source, told), tally, quiet=as_json)

@@ -9,6 +9,7 @@ from typing import Protocol
 SECOND = 1_000
 HOUR = 3_600 * SECOND
 YEAR = 8_760 * HOUR
+FASTEST = 10_000.0  # times the wall, that a clock which nothing holds back is taken to go
 
 
 class Clock(Protocol):
@@ -16,6 +17,10 @@ class Clock(Protocol):
 
     def wait_until(self, when: int) -> None:
         """Returns once `now()` is `when` or later."""
+        ...
+
+    def ahead(self, milliseconds: int) -> int:
+        """What it shows when so many milliseconds more have passed on the wall, about."""
         ...
 
 
@@ -33,6 +38,9 @@ class RealClock:
         while (left := when - self.now()) > 0:
             time.sleep(left / SECOND)
 
+    def ahead(self, milliseconds: int) -> int:
+        return self.now() + milliseconds
+
 
 class VirtualClock:
     """A clock that moves when it is told to wait; with `speed`, that many times faster than the wall clock."""
@@ -48,6 +56,9 @@ class VirtualClock:
         if self._speed is not None and self._now > 0:
             time.sleep(max(0, when - self._now) / SECOND / self._speed)
         self._now = max(self._now, when)
+
+    def ahead(self, milliseconds: int) -> int:
+        return self._now + round(milliseconds * (FASTEST if self._speed is None else self._speed))
 
 
 def parse(text: str) -> int:

@@ -46,9 +46,9 @@ class Infer(Output):
 
 @dataclass(frozen=True)
 class Ask(Output):
-    """Ask the venue for a report."""
+    """Ask the venue for a report, or for its time."""
 
-    what: Literal["orders", "positions", "balance"]
+    what: Literal["orders", "positions", "balance", "time"]
 
 
 @dataclass(frozen=True)

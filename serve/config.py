@@ -129,6 +129,8 @@ class Stress(Section):
 
 class Reconcile(Section):
     cash_tolerance: Decimal = Field(ge=0)  # quote currency between the venue's cash and ours
+    recheck_seconds: Positive  # until a report that did not agree is asked for again
+    rechecks: int = Field(ge=0)  # so often, before it is asked for as usual
 
 
 class ServeConfig(Section):

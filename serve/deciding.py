@@ -218,6 +218,7 @@ class Decider:
             coins=tuple(ledger.coins.get(name, ledger.book * 0) for name in market.assets),
             listings=tuple(state.listings.get(symbol) for symbol in market.symbols),
             targets=tuple(state.targets[name] for name in market.assets),
+            smiles=tuple(state.smiles.get(name) for name in market.assets),
         )
 
     def _record(

@@ -54,8 +54,10 @@ class Desk:
     def _opened(self, quote: QuoteEvent, state: State) -> tuple[Event, ...]:
         """The task's listed hedges and claims, as the simulator opens them; expiries on the bar grid."""
         market, self._sold = self._market, self._sold + 1
-        names = list(market.assets)
-        views = market.views([state.quotes[name] for name in names], [state.pasts[name].memory for name in names])
+        views = [
+            market.view(state.quotes[name], state.pasts[name].memory, state.smiles.get(name), quote.time)
+            for name in market.assets
+        ]
         seed = np.random.SeedSequence(self._seed, spawn_key=(self._sold,)).generate_state(1)[0]
         generator, bars = Generator().manual_seed(int(seed)), torch.tensor([market.contract.bars])
         claims, _ = portfolio.opened(market.contract, views, bars, generator)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from serve.clock import SECOND, Clock
 from serve.events import BarClosed, DecisionDue, Event, Heartbeat, Listed, QuoteEvent
 from serve.feed import Feed
 from serve.market import Listing
+from serve.people import People
 from serve.runner import Runner
 from serve.setup import Setup
 from serve.state import State
@@ -49,19 +51,35 @@ class Timers:
 
 
 class Book(Protocol):
-    """Where the trades of the book to hedge come from."""
+    """Where the trades of the book to hedge come from, and what else comes beside the quotes."""
 
     def saw(self, quote: QuoteEvent, state: State) -> tuple[Event, ...]: ...
 
 
-def drive(runner: Runner, feed: Feed, book: Book, venue: Paper, clock: Clock, timers: Timers) -> None:
-    """Until the feed ends. Quotes at a timer's very time come before it, and a bar's funding before its last quote."""
+@dataclass(frozen=True)
+class Several:
+    """More than one of them, heard in their order."""
+
+    each: tuple[Book, ...]
+
+    def saw(self, quote: QuoteEvent, state: State) -> tuple[Event, ...]:
+        return tuple(event for own in self.each for event in own.saw(quote, state))
+
+
+def drive(runner: Runner, feed: Feed, book: Book, venue: Paper, people: People, clock: Clock, timers: Timers) -> None:
+    """Until the feed ends. Quotes at a timer's very time come before it, and a bar's funding before its last quote.
+
+    However long the market is silent, what persons tell is heard.
+    """
     while not feed.ended:
-        tick = feed.next(timers.next)
+        _handled(runner, people.heard())
+        tick = feed.next(min(timers.next, people.next))
         if isinstance(tick, QuoteEvent):
             _quoted(runner, book, venue, tick, at_bar=tick.time == timers.bar)
         elif tick is not None:
             runner.handle(tick)
+        elif not feed.ended and people.next < timers.next:
+            clock.wait_until(people.next)
         elif not feed.ended:
             _fire(runner, venue, clock, timers)
     _fire(runner, venue, clock, timers)
@@ -79,6 +97,7 @@ def _quoted(runner: Runner, book: Book, venue: Paper, quote: QuoteEvent, at_bar:
         if isinstance(event, Listed):
             venue.listed(event.symbol, Listing(event.strike, event.expiry))
         runner.handle(event)
+    venue.surfaced(runner.state.smiles)
 
 
 def _fire(runner: Runner, venue: Paper, clock: Clock, timers: Timers) -> None:

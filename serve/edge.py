@@ -85,6 +85,8 @@ def _wrong(event: Event, market: Market) -> str | None:
         return None if _positive(event.strike) and event.expiry > event.time else "an option that is none"
     if isinstance(event, TargetSet):
         return _wrong_target(event)
+    if isinstance(event, BalanceReport) and not 0 <= event.margin_use < math.inf:
+        return f"margin_use {event.margin_use}"
     return _wrong_money(event)
 
 
@@ -106,6 +108,8 @@ def wrong_quote(quote: QuoteEvent) -> str | None:
 
 
 def _wrong_points(event: SurfaceQuote) -> str | None:
+    if len({point[:2] for point in event.points}) < len(event.points):
+        return "an expiry and strike twice"
     for expiry, strike, volatility in event.points:
         if not (_positive(strike) and 0 < volatility <= HIGHEST_VOLATILITY and 0 < expiry - event.time < 10 * YEAR):
             return f"point {(expiry, strike, volatility)}"

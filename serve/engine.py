@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from serve import edge, facts, flattening, hearing, reconciling
+from envs.instrument import View
+from serve import edge, facts, flattening, hearing, margining, reconciling
 from serve.clock import SECOND
 from serve.commands import Alert, CancelOrder, Dropped, LookUp, ModelChanged, Output
 from serve.deciding import Decider
@@ -49,7 +50,8 @@ from serve.orders import OrderEvent, unknown
 from serve.remembering import Rememberer
 from serve.setup import Setup, listings, opened
 from serve.shadowing import Shadower
-from serve.state import Models, Question, State, VenueSide
+from serve.smile import Smile
+from serve.state import Question, State, VenueSide
 from serve.states import BreakerClass, Monitor, RiskState
 from serve.viewing import view
 from serve.watch import doubt, transitions, watched
@@ -69,7 +71,7 @@ class Engine:
             Started: self._started,
             History: self._rememberer.warmed,
             QuoteEvent: facts.quoted,
-            SurfaceQuote: facts.surfaced,
+            SurfaceQuote: self._surfaced,
             SourcePrice: facts.sourced,
             BarClosed: self._bar_closed,
             DecisionDue: facts.due,
@@ -123,17 +125,30 @@ class Engine:
         """The facts of the event: one that is refused is counted and dropped, one that cannot be true halts."""
         if event.time < state.time:
             return facts.broken(state, f"time went back by {(state.time - event.time) / SECOND:.3f} s"), []
-        state, name = replace(state, time=event.time), type(event).__name__
+        state, name = self._faded(replace(state, time=event.time)), type(event).__name__
         apply = self._facts.get(type(event))
         try:
             edge.checked(state, event, self.setup.market, self.setup.config.clocks.future_seconds)
             state = state if apply is None else apply(state, event)
-            return self._revalued(state, event) if isinstance(event, REVALUED) else state, []
+            own = getattr(event, "asset", None)
+            return self._revalued(state, own) if isinstance(event, REVALUED) else state, []
         except Refused as error:
             dropped = {**state.dropped, name: state.dropped.get(name, 0) + 1}
             return replace(state, dropped=dropped), [Dropped(state.time, name, str(error))]
         except OrderError as error:
             return facts.broken(state, str(error)), []
+
+    def _view(self, state: State, asset: str) -> View:
+        """At the last quote."""
+        memory, smile = state.pasts[asset].memory, state.smiles.get(asset)
+        return self.setup.market.view(state.quotes[asset], memory, smile, state.time)
+
+    def _surfaced(self, state: State, event: SurfaceQuote) -> State:
+        """Raises Refused before the asset's first quote, which says where the money is."""
+        if event.asset not in state.quotes:
+            raise Refused(f"volatilities of {event.asset} are listed before its first quote")
+        modelled = self._view(replace(state, smiles={}), event.asset)
+        return facts.surfaced(state, event, Smile.of(event.points, modelled, event.time, self.setup.market.bar))
 
     def _started(self, state: State, event: Started) -> State:
         """A restart leaves every order in flight unknown, drops open questions, and waits for the venue's reports."""
@@ -149,7 +164,7 @@ class Engine:
         state = replace(
             state,
             orders=orders,
-            models=Models(event.model, trained={event.model: event.trained} if event.model else {}),
+            models=facts.begun(state.models, event),
             question=None,
             shadow=None if shadow is None else replace(shadow, question=None),
             due=due,
@@ -169,7 +184,8 @@ class Engine:
         return hearing.deleveraged(state, event, self.setup.market.asset_of[event.symbol])
 
     def _operated(self, state: State, event: Operator) -> State:
-        return facts.operated(state, event, event.time + self.setup.config.limits.override_seconds * SECOND)
+        until = event.time + self.setup.config.limits.override_seconds * SECOND
+        return facts.operated(state, event, until, self.setup.limited.names)
 
     def _heard(self, state: State, event: OrderEvent) -> State:
         config = self.setup.config
@@ -179,22 +195,28 @@ class Engine:
     def _reported(self, state: State, event: reconciling.Report) -> State:
         config = self.setup.config
         tolerance = config.reconcile.cash_tolerance
-        return reconciling.reported(state, event, config.name, self.setup.market.symbols, tolerance)
+        state = reconciling.reported(state, event, config.name, self.setup.market.symbols, tolerance)
+        if not isinstance(event, BalanceReport) or len(state.trusted) < len(state.pasts):
+            return state
+        return margining.reported(state, self.setup.market, self.decider.sight(state), event.margin_use)
 
-    def _revalued(self, state: State, event: Event) -> State:
-        """Marks and greeks of what the event touched, at the last quote of each asset."""
-        own = getattr(event, "asset", None)
-        market, listings = self.setup.market, [state.listings.get(name) for name in self.setup.market.symbols]
-        touched = [quote for name, quote in state.quotes.items() if own is None or name == own]
+    def _faded(self, state: State) -> State:
+        """What is priced at a listed surface too old for that falls back to the quote's volatility and the model's."""
+        then = facts.faded(state, self.setup.surface_life)
+        return state if then is state else self._revalued(then, None)
+
+    def _revalued(self, state: State, asset: str | None) -> State:
+        """Marks and greeks of one asset, or of all, at the last quote of each."""
+        market, valuer = self.setup.market, self.setup.valuer
+        listings = [state.listings.get(name) for name in market.symbols]
         fresh = {
-            quote.asset: self.setup.valuer.valued(
-                quote, state.pasts[quote.asset].memory, state.book, listings, state.time
-            )
-            for quote in touched
+            name: valuer.valued(market.assets[name], self._view(state, name), state.book, listings, state.time)
+            for name in state.quotes
+            if asset is None or name == asset
         }
         state = replace(state, valuations={**state.valuations, **fresh})
         whole = len(state.trusted) == len(market.assets)
-        return replace(state, distance=market.distance(self.decider.sight(state)) if whole else None)
+        return margining.measured(state, market, self.decider.sight(state)) if whole else state
 
     def _closed(self, state: State, event: Event) -> Question | None:
         """The open question, if the event answers it or finds it overdue."""
@@ -243,10 +265,8 @@ class Engine:
                 outputs.append(LookUp(state.time, order.id))
         state = replace(state, orders=orders) if outputs else state
         outputs += reconciling.strays(state, event)
-        if isinstance(event, Started | Heartbeat):
-            state, asked = reconciling.asked(state, event, clocks.reconcile_seconds)
-            outputs += asked
-        return state, outputs
+        state, asked = reconciling.asked(state, event, clocks.reconcile_seconds, self.setup.config.reconcile)
+        return state, [*outputs, *asked]
 
 
 def _modelled(model: str) -> Monitor:

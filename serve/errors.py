@@ -33,3 +33,7 @@ class FeedError(ServeError):
 
 class StartRefused(ServeError):
     """Our records and the venue's do not agree, so the session does not begin."""
+
+
+class InboxError(ServeError):
+    """What persons tell cannot be read or recorded."""

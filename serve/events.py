@@ -139,6 +139,8 @@ class TargetSet(Event):
     above: float  # the net delta may exceed its target by so many base units untraded
     below: float  # and fall short of it by so many
     who: str
+    why: str = ""
+    command: str = ""  # its id in the inbox, whence each is taken once
 
 
 @dataclass(frozen=True)
@@ -253,6 +255,7 @@ class ModelOffered(Event):
     model: str  # SHA-256 of the weights
     trained: str
     role: Literal["candidate", "challenger"]
+    folder: str = ""  # that it was loaded from
 
 
 @dataclass(frozen=True)
@@ -262,6 +265,7 @@ class ModelSwapped(Event):
     model: str
     who: str
     why: str
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -273,16 +277,15 @@ class JournalStalled(Event):
 
 @dataclass(frozen=True)
 class Operator(Event):
-    """A person acts.
+    """A person acts: `halt`, and `resume` twice; `acknowledge` the breaker, `override` the soft limit in `subject`;
+    `flatten` (`close`: unwind all legs); `rollback`; `promote`, told here only where the folder `subject` failed."""
 
-    `halt` and `resume`; `acknowledge` the breaker in `subject`; `override` the soft limit in `subject`, such as
-    `delta:BTC`; `flatten` (`subject` empty: neutralise, `close`: unwind all legs); `rollback` to the last good model.
-    """
-
-    action: Literal["halt", "resume", "acknowledge", "override", "flatten", "rollback"]
+    action: Literal["halt", "resume", "acknowledge", "override", "flatten", "rollback", "promote"]
     who: str
     why: str
     subject: str
+    command: str = ""
+    fault: str = ""  # why it cannot be carried out, found outside the core
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,11 @@ class Limited:
 
     def __init__(self, market: Market, limits: Limits) -> None:
         self._market, self._limits = market, limits
+        legs = [f"{kind}:{symbol}" for symbol in market.symbols for kind in ("order", "position")]
+        greeks = [f"{greek}:{asset}" for asset in market.assets for greek in GREEKS]
+        self.names = frozenset(
+            [*legs, *greeks, "stress_loss", "notional", "order_value"]
+        )  # of what a person may override
 
     def position(self, state: State, symbol: str) -> Measure:
         low, high = self._range(state, symbol, Decimal(1))

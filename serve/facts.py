@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from decimal import Decimal
 from typing import Literal
@@ -19,11 +20,13 @@ from serve.events import (
     Operator,
     QuoteEvent,
     SourcePrice,
+    Started,
     SurfaceQuote,
     TargetSet,
     VenueTime,
 )
 from serve.market import Listing
+from serve.smile import Smile
 from serve.state import Flatten, Models, Opening, Shadow, State
 from serve.states import Monitor, RiskState, acknowledged, tripped
 
@@ -36,9 +39,16 @@ def quoted(state: State, event: QuoteEvent) -> State:
     return replace(state, quotes=quotes, fresh={**state.fresh, **fresh})
 
 
-def surfaced(state: State, event: SurfaceQuote) -> State:
+def surfaced(state: State, event: SurfaceQuote, smile: Smile) -> State:
     fresh = {**state.fresh, f"surface:{event.asset}": event.quoted_at}
-    return replace(state, surfaces={**state.surfaces, event.asset: event}, fresh=fresh)
+    surfaces, smiles = {**state.surfaces, event.asset: event}, {**state.smiles, event.asset: smile}
+    return replace(state, surfaces=surfaces, smiles=smiles, fresh=fresh)
+
+
+def faded(state: State, life: float) -> State:
+    """Without the smiles that are older than `life` milliseconds."""
+    old = {name for name in state.smiles if state.time - state.surfaces[name].quoted_at > life}
+    return replace(state, smiles={k: v for k, v in state.smiles.items() if k not in old}) if old else state
 
 
 def sourced(state: State, event: SourcePrice) -> State:
@@ -88,6 +98,14 @@ def stalled(state: State, event: JournalStalled) -> State:
     return replace(state, venue=replace(state.venue, commit_ms=event.milliseconds))
 
 
+def begun(models: Models, event: Started) -> Models:
+    """What decided before the session and decides with it too keeps its last good one."""
+    trained = {event.model: event.trained} if event.model else {}
+    if event.model != models.active:
+        return Models(event.model, trained=trained)
+    return replace(models, trained={**models.trained, **trained})
+
+
 def offered(state: State, event: ModelOffered) -> State:
     models = replace(state.models, trained={**state.models.trained, event.model: event.trained})
     same = state.shadow is not None and state.shadow.model == event.model
@@ -112,11 +130,15 @@ def rolled_back(models: Models) -> Models:
     return replace(models, active=models.last_good, last_good="")
 
 
-def operated(state: State, event: Operator, override_until: int) -> State:
+def operated(state: State, event: Operator, override_until: int, limits: Collection[str]) -> State:
     """Raises Refused for what cannot be done."""
     if not event.who.strip():
         raise Refused(f"{event.action} by nobody: a named person acts")
+    if event.fault or event.action == "promote":
+        raise Refused(event.fault or f"model {event.subject} was not loaded")
     if event.action == "override":
+        if event.subject not in limits:
+            raise Refused(f"there is no limit {event.subject or 'without a name'}; have {', '.join(sorted(limits))}")
         return replace(state, overrides={**state.overrides, event.subject: override_until})
     if event.action == "flatten":
         return _flattening(state, event)
@@ -152,12 +174,20 @@ def _moved(state: State, event: Operator) -> dict[str, Monitor]:
     if event.action == "halt":
         return {"operator": tripped(Monitor(), words, RiskState.HALTED, 1, event.time)}
     if event.action == "resume":
-        return {"operator": Monitor(reason=words)}
+        return {"operator": _released(state.monitors.get("operator", Monitor()), words)}
     if event.subject == "integrity":
-        return {"integrity": Monitor(reason=words)}
+        return {"integrity": _released(state.monitors.get("integrity", Monitor()), words)}
     if event.subject not in state.monitors:
-        raise Refused(f"there is no {event.subject or 'nameless breaker'} to acknowledge")
+        have = ", ".join(sorted(state.monitors))
+        raise Refused(f"there is no breaker {event.subject or 'without a name'}; have {have}")
     return {event.subject: acknowledged(state.monitors[event.subject], event.time)}
+
+
+def _released(monitor: Monitor, words: str) -> Monitor:
+    """One word of a person brings HALTED to REDUCING, and a second lets go. Raises Refused where nothing is held."""
+    if monitor.level is RiskState.ACTIVE:
+        raise Refused("nothing is halted")
+    return Monitor(RiskState.REDUCING if monitor.level is RiskState.HALTED else RiskState.ACTIVE, reason=words)
 
 
 def _opened(state: State) -> Opening:

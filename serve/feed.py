@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import heapq
-import io
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,8 +16,8 @@ from envs import funding, marks
 from envs.history import load_bars
 from envs.types import BadInput
 from serve.clock import SECOND, Clock, parse
-from serve.errors import FeedError
 from serve.events import Malformed, QuoteEvent
+from serve.lines import Lines
 from serve.market import Market, one
 
 POLL = SECOND // 4  # between looks at a file that grows
@@ -131,8 +130,8 @@ class Follow:
         self, path: Path, models: Mapping[str, QuoteModel], clock: Clock, bar: int, stop_at: int | None = None
     ) -> None:
         """`stop_at`: the clock's time at which to stop following; None follows until stopped."""
-        self._path, self._models, self._clock, self._bar, self._stop_at = path, models, clock, bar, stop_at
-        self._offset, self._header = 0, list[str]()
+        self._lines, self._models, self._clock, self._bar, self._stop_at = Lines(path), models, clock, bar, stop_at
+        self._header = list[str]()
         self._waiting: deque[Tick] = deque()
         self._last: dict[str, QuoteEvent] = {}
 
@@ -150,19 +149,10 @@ class Follow:
         return self._waiting.popleft()
 
     def _read(self, now: int) -> None:
-        """Whole lines only: what is still being written waits for its end."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except OSError as error:
-            raise FeedError(f"{self._path}: cannot be read ({error.strerror})") from None
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        for row in csv.reader(io.StringIO(whole.decode("utf-8"))):
+        for row in csv.reader(self._lines.new()):
             if not self._header:
                 self._header = row
-            elif row:
+            else:
                 self._waiting.append(self._tick(dict(zip(self._header, row, strict=False)), now))
 
     def _tick(self, row: dict[str, str], now: int) -> Tick:
@@ -175,7 +165,7 @@ class Follow:
             self._last[asset] = QuoteEvent(**{**made, **given, "quoted_at": quoted_at})
             return self._last[asset]
         except (KeyError, ValueError) as error:
-            return Malformed(now, str(self._path.name), repr(row), f"no tick ({error})")
+            return Malformed(now, self._lines.path.name, repr(row), f"no tick ({error})")
 
     def _roll_bar(self, asset: str, quoted_at: int) -> None:
         """The model's memory advances when a tick is the first of a new bar."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from serve.clock import HOUR
 from serve.commands import CancelOrder, Output
 from serve.errors import OrderError, Refused
-from serve.events import Absent, Acknowledged, Deleveraged, Event, Filled, FundingPaid, Rejected
+from serve.events import Absent, Acknowledged, Cancelled, Deleveraged, Event, Filled, FundingPaid, Rejected
 from serve.facts import broken
 from serve.market import Market
 from serve.orders import Order, OrderEvent, Status, applied
@@ -30,9 +30,7 @@ def heard(state: State, event: OrderEvent, market: Market, session: str, retry: 
         raise Refused(f"fill {getattr(event, 'trade', '')} of {order.id} repeats")
     if isinstance(event, Filled):
         state = _filled(state, order, event)
-    if isinstance(event, Rejected):
-        record = replace(state.record, rejections=(*_recent(state.record.rejections, event.time), event.time))
-        state = replace(state, record=record)
+    state = replace(state, record=_ended(state.record, order, event))
     try:
         now = applied(order, event)
     except OrderError as error:
@@ -68,8 +66,10 @@ def deleveraged(state: State, event: Deleveraged, asset: str) -> State:
     return replace(state, ledger=ledger, record=replace(state.record, deleveraged=when), venue=changed).owing(asset)
 
 
-def sent(record: Record, now: int) -> Record:
-    return replace(record, sent=(*_recent(record.sent, now), now))
+def sent(record: Record, now: int, crosses: bool) -> Record:
+    """`crosses`: one of ours might still trade on the other side."""
+    record = replace(record, sent=(*_recent(record.sent, now), now))
+    return replace(record, crossed=(*_recent(record.crossed, now), now)) if crosses else record
 
 
 def executed(record: Record, now: int) -> Record:
@@ -86,9 +86,26 @@ def _filled(state: State, order: Order, event: Filled) -> State:
     worse = (event.price / order.price - 1) * (1 if event.units > 0 else -1)
     slippages = tuple(pair for pair in state.record.slippages if event.time - pair[0] < HOUR)
     record = replace(state.record, slippages=(*slippages, (event.time, float(worse) * 1e4)))
+    record = _turned(record, order.symbol, event)
     venue = replace(state.venue, changed_at={**state.venue.changed_at, order.symbol: event.time})
     ledger = state.ledger.filled(order.symbol, event.units, event.price, event.fee)
     return replace(state, ledger=ledger, record=record, venue=venue)
+
+
+def _ended(record: Record, order: Order, event: OrderEvent) -> Record:
+    """With an order that was refused, or that went without a fill."""
+    if isinstance(event, Rejected):
+        return replace(record, rejections=(*_recent(record.rejections, event.time), event.time))
+    if isinstance(event, Cancelled) and order.filled == 0:
+        return replace(record, pulled=(*_recent(record.pulled, event.time), event.time))
+    return record
+
+
+def _turned(record: Record, symbol: str, event: Filled) -> Record:
+    buys = event.units > 0
+    times = _recent(record.turned, event.time)
+    turned = (*times, event.time) if record.bought.get(symbol, buys) != buys else times
+    return replace(record, turned=turned, bought={**record.bought, symbol: buys})
 
 
 def _counted(order: Order, event: OrderEvent) -> Order:

@@ -16,6 +16,7 @@ from serve import schema
 from serve.anchor import Anchor, Head
 from serve.database import brief, connected, file_of, located
 from serve.errors import JournalBroken, JournalError
+from serve.inbox import Inbox
 from serve.schema import ENTRIES
 from serve.writer import GENESIS, PATIENCE, Link, Writer, last, link
 
@@ -44,6 +45,7 @@ class Journal:
         place = located(url)
         file = file_of(place)
         self.url = place.render_as_string(hide_password=True)
+        self._place = place
         name = self.url if file is None else str(file)
         if readonly and file is not None and not file.exists():
             raise BadInput(f"{file}: no such journal; give the path of one that `rehedge serve` wrote")
@@ -95,6 +97,10 @@ class Journal:
         if missing:
             raise JournalBroken(f"entry {min(missing)[0]} of the anchored head is missing: it was cut or rewritten")
         return at[0]
+
+    def inbox(self) -> Inbox:
+        """What persons tell the one that writes this journal. Raises InboxError where it cannot be opened."""
+        return Inbox(self._place)
 
     def close(self) -> None:
         """A writer gives its lease back."""

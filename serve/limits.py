@@ -51,6 +51,7 @@ class Limits(Section):
     legs: dict[str, LegLimits]  # by symbol
     stress_loss: Limit  # quote currency, the worst of the settings' cases
     notional: Limit  # quote currency, of all hedges, long and short added
+    order_value: Limit  # quote currency, of one order at the mark; a larger hedge goes out in slices
     collar: Decimal = Field(gt=0, lt=1)  # of the perpetual's mark, and of what is paid, around the index
     max_messages: int = Field(gt=0)  # orders within `per_seconds`
     per_seconds: int = Field(gt=0)
@@ -95,6 +96,7 @@ class Exposure:
     lot: Decimal
     position: Measure
     measures: tuple[Measure, ...]
+    mark: Decimal  # of a unit
     largest: Limit  # order, base units
     slice: Decimal  # the most that is sent at once for the market's sake, base units
     basis: Decimal | None  # |mark over index − 1| of a linear leg
@@ -118,7 +120,7 @@ def ruled(limits: Limits, wanted: Decimal, exposure: Exposure, rule: Rule, now: 
     if (reason := _held_up(limits, exposure, now)) is not None:
         return Ruling(Decimal(0), reason, again=True)
     units, reason, again = wanted, "", False
-    for bound, words, retried in _bounds(wanted, exposure, rule):
+    for bound, words, retried in _bounds(limits, wanted, exposure, rule):
         if abs(units) > bound:
             units, reason, again = _down(bound, exposure.lot).copy_sign(wanted), words, retried
     return Ruling(units, reason, again)
@@ -137,15 +139,16 @@ def _held_up(limits: Limits, exposure: Exposure, now: int) -> str | None:
     return None
 
 
-def _bounds(wanted: Decimal, exposure: Exposure, rule: Rule) -> Iterator[tuple[Decimal, str, bool]]:
+def _bounds(limits: Limits, wanted: Decimal, exposure: Exposure, rule: Rule) -> Iterator[tuple[Decimal, str, bool]]:
     """Sizes that the order may not exceed, why, and whether more may go soon."""
     yield exposure.slice, f"sliced to {exposure.slice:f}", True
     size = Measure(f"order:{exposure.symbol}", Decimal(0), Decimal(0), Decimal(1), *_pair(exposure.largest))
-    for measure in (size, exposure.position, *exposure.measures):
+    value = Measure("order_value", Decimal(0), Decimal(0), exposure.mark, *_pair(limits.order_value))
+    for measure in (size, value, exposure.position, *exposure.measures):
         lifted = measure.name in exposure.overridden
         bound, kind = (measure.hard, "hard") if lifted else (measure.soft, "soft")
         room = measure.room(wanted, bound)
-        yield room, f"{kind} limit {measure.name} is {bound:f}", measure is size
+        yield room, f"{kind} limit {measure.name} is {bound:f}", measure in (size, value)
     if rule is Rule.SHRINKING:
         for measure in exposure.measures:
             if measure.risk:

@@ -30,6 +30,7 @@ from serve.config import Asset, Leg, Target
 from serve.events import QuoteEvent
 from serve.holdings import DTYPE, Book, Group, Key, bars_left, contract_of
 from serve.servable import check
+from serve.smile import Smile
 
 DEVICE = torch.device("cpu")
 LONGEST_HOURS = 400 * 24  # of a holding's life: as far as volatility is forecast
@@ -57,6 +58,7 @@ class Sight:
     coins: tuple[Decimal, ...]  # per asset, likewise
     listings: tuple[Listing | None, ...]  # per leg
     targets: tuple[Target, ...]  # per asset
+    smiles: tuple[Smile | None, ...]  # per asset: its listed volatilities; None: the quote's and the model's
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +135,13 @@ class Market:
     def observe(self, sight: Sight) -> Seen:
         """With the distance to liquidation of the accounts in `sight`, where the contract has margin."""
         now = self.scene(sight)
-        cushion = self._cushion(sight, now.traded, now.views)
+        cushion = self.cushion(sight, now.traded, now.views)
         return Seen(sight, self.served(sight.book).observer.observe(now, cushion))
+
+    def cushion(self, sight: Sight, traded: Traded, views: tuple[View, ...]) -> Tensor | None:
+        """As `Custodian.cushion`."""
+        held = self.portfolio(sight, hedged=False)
+        return self.served(sight.book).custodian.cushion(accounts(sight), held, traded, views)
 
     def wishes(
         self, action: Sequence[float], seen: Seen, positions: tuple[Decimal, ...], out: Collection[str]
@@ -149,26 +156,23 @@ class Market:
         edges = zip(band.lower[0, 0].tolist(), band.upper[0, 0].tolist(), trades, self.legs, strict=True)
         return tuple(Wish(low, high, round(trade / float(leg.lot)) * leg.lot) for low, high, trade, leg in edges)
 
-    def distance(self, sight: Sight) -> float | None:
-        """Fraction of spot to liquidation, about; infinite when flat, None without margin."""
-        if not self.served(sight.book).custodian.margined:
-            return None
-        views = self.views(sight.quotes, sight.memories)
-        cushion = self._cushion(sight, self.traded(sight, views), views)
-        assert cushion is not None, "margined"
-        near = float(cushion.min())
-        return near / (1 - near) if near < 1 else math.inf
-
     def scene(self, sight: Sight) -> Scene:
         """Hedges are counted from the targets, and the book's greeks by the hedge ratios."""
-        views = self.views(sight.quotes, sight.memories)
+        views = self.views(sight)
         traded = self.traded(sight, views)
         held = _row(sight.positions) - self._steered(sight, traded)
         contract = self.served(sight.book).contract
         return Scene(contract, views, self.portfolio(sight, hedged=True), traded, held[:, None])
 
-    def views(self, quotes: Sequence[QuoteEvent], memories: Sequence[Memory]) -> tuple[View, ...]:
-        return self.observer.views([quote_tensors(quote) for quote in quotes], memories)
+    def views(self, sight: Sight) -> tuple[View, ...]:
+        each = zip(sight.quotes, sight.memories, sight.smiles, strict=True)
+        return tuple(self.view(quote, memory, smile, sight.time) for quote, memory, smile in each)
+
+    def view(self, quote: QuoteEvent, memory: Memory, smile: Smile | None, now: int) -> View:
+        """One asset's market as its instruments are priced in it."""
+        surface = self.observer.surfaces[self.assets[quote.asset]]
+        view = View(quote_tensors(quote), memory, surface, self.contract.bar)
+        return view if smile is None else smile.seen(view, now, self.bar)
 
     def traded(self, sight: Sight, views: Sequence[View]) -> Traded:
         spots = [sight.quotes[asset].spot for asset in self.leg_assets]
@@ -239,10 +243,6 @@ class Market:
                 units[k] = wanted / own if wanted != 0 else 0.0
                 left -= units[k] * delta[k]
         return torch.tensor([units], dtype=DTYPE)
-
-    def _cushion(self, sight: Sight, traded: Traded, views: tuple[View, ...]) -> Tensor | None:
-        held = self.portfolio(sight, hedged=False)
-        return self.served(sight.book).custodian.cushion(accounts(sight), held, traded, views)
 
     def _groups(self, book: Book) -> tuple[Group, ...]:
         return book.groups(self.assets)

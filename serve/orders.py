@@ -38,6 +38,9 @@ class Trigger(StrEnum):
 
 IN_FLIGHT = frozenset({Status.SUBMITTED, Status.ACCEPTED, Status.PARTIAL, Status.UNKNOWN})
 RESERVED = IN_FLIGHT | {Status.ABSENT}  # may still fill
+ENDED = (Status.FILLED, Status.CANCELLED, Status.REJECTED)
+_UNSURE = (Status.SUBMITTED, Status.UNKNOWN, Status.ABSENT, Status.LOST)
+_STALE = (Trigger.ACKNOWLEDGED, Trigger.UNKNOWN, Trigger.ABSENT, Trigger.EXPIRED)  # no news of an order that ended
 
 
 def _heard(status: Status) -> dict[tuple[Status, Trigger], Status]:
@@ -55,17 +58,22 @@ def _heard(status: Status) -> dict[tuple[Status, Trigger], Status]:
 TRANSITIONS: Mapping[tuple[Status, Trigger], Status] = {
     **{pair: after for status in (*IN_FLIGHT, Status.LOST) for pair, after in _heard(status).items()},
     **_heard(Status.ABSENT),
-    **{(status, Trigger.REJECTED): Status.REJECTED for status in (Status.SUBMITTED, Status.UNKNOWN, Status.ABSENT)},
+    **{(status, Trigger.REJECTED): Status.REJECTED for status in _UNSURE},
     **{(status, Trigger.ABSENT): Status.ABSENT for status in (Status.UNKNOWN, Status.ABSENT)},
     **{(status, Trigger.EXPIRED): Status.LOST for status in (Status.UNKNOWN, Status.ABSENT, Status.LOST)},
     (Status.ABSENT, Trigger.UNKNOWN): Status.ABSENT,
     (Status.LOST, Trigger.UNKNOWN): Status.LOST,
-    # messages that overtake one another
-    (Status.FILLED, Trigger.ACKNOWLEDGED): Status.FILLED,
-    (Status.CANCELLED, Trigger.ACKNOWLEDGED): Status.CANCELLED,
+    # messages that overtake one another or come twice: what ended stays ended, and what works is looked up again
+    **{(status, trigger): status for status in ENDED for trigger in _STALE},
     (Status.CANCELLED, Trigger.PART): Status.CANCELLED,
     (Status.CANCELLED, Trigger.WHOLE): Status.FILLED,
     (Status.CANCELLED, Trigger.CANCELLED): Status.CANCELLED,
+    (Status.REJECTED, Trigger.REJECTED): Status.REJECTED,
+    **{
+        (status, trigger): Status.UNKNOWN
+        for status in (Status.ACCEPTED, Status.PARTIAL)
+        for trigger in (Trigger.ABSENT, Trigger.EXPIRED)
+    },
 }
 
 

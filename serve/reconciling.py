@@ -8,10 +8,11 @@ from decimal import Decimal
 
 from serve.clock import SECOND
 from serve.commands import Ask, CancelOrder, Output
-from serve.events import BalanceReport, Event, OrdersReport, PositionsReport
+from serve.config import Reconcile
+from serve.events import BalanceReport, Event, Heartbeat, OrdersReport, PositionsReport, Started
 from serve.facts import broken
 from serve.ledger import ZERO
-from serve.state import BALANCE, ORDERS, POSITIONS, REPORTS, State, VenueSide
+from serve.state import BALANCE, ORDERS, POSITIONS, REPORTS, TIME, State, VenueSide
 
 Report = OrdersReport | PositionsReport | BalanceReport
 
@@ -34,12 +35,18 @@ def reported(state: State, event: Report, session: str, symbols: tuple[str, ...]
     return broken(state, f"start refused: {wrong}") if starting and wrong else state
 
 
-def asked(state: State, event: Event, every_seconds: float) -> tuple[State, list[Output]]:
-    """The venue is asked for its reports as often as the settings say."""
-    last = state.venue.asked_at
-    if last is not None and event.time - last < every_seconds * SECOND:
-        return state, []
-    return replace(state, venue=replace(state.venue, asked_at=event.time)), [Ask(event.time, what) for what in REPORTS]
+def asked(state: State, event: Event, every_seconds: float, rules: Reconcile) -> tuple[State, list[Output]]:
+    """The venue is asked for its reports and its time as often as the settings say, and soon again where it differs."""
+    venue, now = state.venue, event.time
+    due = venue.asked_at is None or now - venue.asked_at >= every_seconds * SECOND
+    if due and isinstance(event, Started | Heartbeat):
+        venue = replace(venue, asked_at=now, rechecks=0, rechecked_at=now)
+        return replace(state, venue=venue), [*(Ask(now, what) for what in REPORTS), Ask(now, TIME)]
+    again = now - venue.rechecked_at >= rules.recheck_seconds * SECOND and venue.rechecks < rules.rechecks
+    if venue.mismatches and again:
+        venue = replace(venue, rechecks=venue.rechecks + 1, rechecked_at=now)
+        return replace(state, venue=venue), [Ask(now, what) for what in REPORTS if what in venue.mismatches]
+    return state, []
 
 
 def strays(state: State, event: Event) -> list[Output]:
@@ -88,7 +95,7 @@ def _positions(state: State, event: PositionsReport, symbols: tuple[str, ...]) -
 
 def _balance(state: State, event: BalanceReport, tolerance: Decimal) -> tuple[VenueSide, str | None]:
     """The venue's cash less ours stays what it was when it first told."""
-    ours, venue = state.ledger.hedge_cash, replace(state.venue, margin_use=event.margin_use)
+    ours, venue = state.ledger.hedge_cash, state.venue
     if venue.cash_start is None:
         return replace(venue, cash_start=event.cash - ours), None
     if state.reserved or event.as_of <= max(venue.changed_at.values(), default=-1):

@@ -55,11 +55,12 @@ class Sender:
         expires = state.time + round(config.clocks.order_life_seconds * SECOND)
         price = limit_price(config.execution, state, market, symbol, units, config.limits.collar)
         order = Order(name, symbol, units, state.time, expires, state.mark(symbol))
+        crosses = any(each.symbol == symbol and each.left * units < 0 for each in state.reserved)
         state = replace(
             state,
             orders={**state.orders, name: order},
             orders_made=state.orders_made + 1,
-            record=hearing.sent(state.record, state.time),
+            record=hearing.sent(state.record, state.time, crosses),
         )
         return state, SubmitOrder(state.time, name, symbol, units, price, expires, reduce_only=unwinding)
 
@@ -73,6 +74,7 @@ class Sender:
             lot=market.lot(symbol),
             position=limited.position(state, symbol),
             measures=limited.measures(state, symbol),
+            mark=state.mark(symbol),
             largest=Limit(soft=legs.order.soft * shrink, hard=legs.order.hard * shrink),
             slice=slice_size(config.execution, state, market, symbol),
             basis=self._basis(state, symbol),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from agents import card
 from envs.task import Task
@@ -17,17 +16,20 @@ from serve.codec import canonical
 from serve.commands import Output, SubmitOrder
 from serve.config import ServeConfig
 from serve.desk import Desk
-from serve.drive import Timers, drive
+from serve.drive import Book, Several, Timers, drive
 from serve.errors import StartRefused
-from serve.events import Event, History, ModelOffered, Started
+from serve.events import Event, History, Started
 from serve.feed import Feed, QuoteModel
-from serve.holdings import DTYPE
 from serve.journal import Journal
+from serve.latched import Latched
 from serve.market import Market
+from serve.marketfile import MarketFile
+from serve.people import People
 from serve.policy import NetworkPolicies
+from serve.promoting import Loader, fitting, load, offered, promoted, ranges
 from serve.reconciling import mismatch
 from serve.runner import Core, Runner, replayed
-from serve.setup import listings, trained_text
+from serve.setup import listings
 from serve.venues.paper import Paper
 
 Told = Callable[[Event, tuple[Output, ...]], None]
@@ -46,7 +48,7 @@ class Basis:
             time=now,
             config=canonical(config.model_dump(mode="json")).decode(),
             task=canonical(self.task.model_dump(mode="json")).decode(),
-            trained="" if self.model is None else _ranges(self.model.card),
+            trained="" if self.model is None else ranges(self.model.card),
             model="" if self.model is None else self.model.card.weights_sha256,
         )
 
@@ -62,6 +64,7 @@ class Source:
     follow: Path | None = None
     clock: Clock | None = None  # to follow by, where it is not the machine's
     stop_at: int | None = None
+    market: Path | None = None  # a file of listed volatilities and other sources' prices
 
 
 def basis(config: ServeConfig) -> Basis:
@@ -71,14 +74,6 @@ def basis(config: ServeConfig) -> Basis:
         return Basis(model.card.task, model)
     assert config.task is not None, "validated by ServeConfig"
     return Basis(Task.load(config.task), None)
-
-
-def load(folder: Path) -> card.Model:
-    """Raises BadInput for a model that cannot be loaded or served."""
-    model = card.load(folder, DTYPE)
-    if model.card.sees_loss:
-        raise BadInput(f"{folder}: this policy sees the book's loss so far, which is not served; train without")
-    return model
 
 
 def run(config: ServeConfig, journal: Journal, source: Source, told: Told = lambda event, outputs: None) -> Core:
@@ -96,25 +91,34 @@ def run(config: ServeConfig, journal: Journal, source: Source, told: Told = lamb
 
     core, past = replayed(journal, noted) if journal.head[0] > 0 else (Core(), [])
     clock, feed, histories = _market(config, market, source, core.state.time if core.state is not None else 0)
-    venue, book = Paper(market, config.venue), _book(config, market, past)
+    venue, book = Paper(market, config.venue), _beside(config, market, source, core, past)
     venue.remember(past, sent, core.state)
     for leg, listing in listings(config).items():
         venue.listed(leg, listing)
     policies = NetworkPolicies(clock, config.clocks.inference_seconds)
-    runner = Runner(journal, venue, policies, core, told, clock)
-    started = ground.started(config, clock.now())
-    if ground.model is not None:
-        policies.add(started.model, ground.model.network)
-    begun(runner, started)
+    ground = _deciding(ground, policies, core, past, config)
+    inbox = journal.inbox()
+    people = People(inbox, Loader(ground.task, policies), clock, past)
+
+    def heard(event: Event, outputs: tuple[Output, ...]) -> None:
+        people.told(event, outputs)
+        told(event, outputs)
+
+    runner = Runner(journal, Latched(venue, people), policies, core, heard, clock)
+    begun(runner, ground.started(config, clock.now()))
     for history in histories:
         if runner.state.pasts[history.asset].ended + 2 * market.bar <= clock.now():
             runner.handle(replace(history, time=clock.now()))
     if config.challenger is not None:
-        offer(runner, policies, Path(config.challenger), ground.task, "challenger", clock)
+        challenger = fitting(Path(config.challenger), ground.task)
+        policies.add(challenger.card.weights_sha256, challenger.network)
+        runner.handle(offered(challenger, Path(config.challenger), "challenger", clock.now()))
     try:
-        drive(runner, feed, book, venue, clock, Timers(runner.setup, clock.now(), past))
+        drive(runner, feed, book, venue, people, clock, Timers(runner.setup, clock.now(), past))
     except KeyboardInterrupt:
         runner.flush()
+    finally:
+        inbox.close()
     return core
 
 
@@ -127,25 +131,30 @@ def begun(runner: Runner, started: Started) -> None:
         raise StartRefused(mismatch(venue) or f"the venue has not reported {missing}; see that it can be reached")
 
 
-def offer(
-    runner: Runner,
-    policies: NetworkPolicies,
-    folder: Path,
-    task: Task,
-    role: Literal["candidate", "challenger"],
-    clock: Clock,
-) -> str:
-    """Load a model whole, and only then tell the core of it; its name. Raises BadInput for one of another task."""
-    model = load(folder)
-    if model.card.features_sha256 != task.observer(DTYPE).sha256:
-        raise BadInput(f"{folder}: this model observes another task than the one served; train it on that one")
-    name = model.card.weights_sha256
-    policies.add(name, model.network)
-    runner.handle(ModelOffered(clock.now(), name, _ranges(model.card), role))
-    return name
+def _deciding(ground: Basis, policies: NetworkPolicies, core: Core, past: list[Event], config: ServeConfig) -> Basis:
+    """With every model at hand that may be asked: the settings' own, and what was promoted in its place."""
+    if ground.model is None:
+        return ground
+    models = {ground.model.card.weights_sha256: ground.model}
+    active = ""
+    if core.state is not None:
+        active = core.state.models.active
+        models |= promoted(core.state.models, past, config, ground.task)
+    for name, model in models.items():
+        policies.add(name, model.network)
+    return replace(ground, model=models.get(active, ground.model))
 
 
-def _book(config: ServeConfig, market: Market, past: list[Event]) -> Desk | BookFile:
+def _beside(config: ServeConfig, market: Market, source: Source, core: Core, past: list[Event]) -> Book:
+    """The book to hedge, and what else there is of the market."""
+    book = _book(config, market, past)
+    if source.market is None:
+        return book
+    after = 0 if core.state is None else core.state.time
+    return Several((MarketFile(source.market, after, paced=source.follow is None), book))
+
+
+def _book(config: ServeConfig, market: Market, past: list[Event]) -> Book:
     if config.book.path is not None:
         return BookFile(Path(config.book.path), past)
     desk = Desk(config.book, market, config.venue.seed)
@@ -172,8 +181,3 @@ def _market(
         feed = feeds.Replay([window for _, window in parts], list(models.values()), clock, bar, resumed)
     closes = zip(market.assets, parts, strict=True)
     return clock, feed, tuple(History(clock.now(), name, source.first, own) for name, (own, _) in closes)
-
-
-def _ranges(described: card.Card) -> str:
-    ranges = [described.trained_range[name] for name in described.features]
-    return trained_text(tuple(low for low, _ in ranges), tuple(high for _, high in ranges))

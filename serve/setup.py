@@ -12,7 +12,7 @@ from envs.task import Task
 from envs.types import BadInput
 from serve import codec
 from serve.breaker import Breaker, Trained
-from serve.clock import parse
+from serve.clock import SECOND, parse
 from serve.config import ServeConfig, build_breakers
 from serve.events import Started
 from serve.exposure import Limited
@@ -29,6 +29,12 @@ class Setup:
     valuer: Valuer
     limited: Limited
     breakers: dict[str, Breaker]
+
+    @property
+    def surface_life(self) -> float:
+        """Milliseconds for which a listed surface prices: as long as `stale_input` does not call it stale."""
+        entry: float = self.config.breakers["stale_input"]["surface"]["entry"]
+        return entry * SECOND
 
     def trained(self, text: str) -> Trained | None:
         """Ranges as `Started` and `ModelOffered` hold them; raises BadInput where they are of other features."""

@@ -91,7 +91,7 @@ class Shadower:
 
     def _filled(self, shadow: Shadow, sight: Sight, trades: tuple[Decimal, ...]) -> Shadow:
         market = self.setup.market
-        tradable = market.traded(sight, market.views(sight.quotes, sight.memories))
+        tradable = market.traded(sight, market.views(sight))
         before = [shadow.ledger.account(symbol).traded for symbol in market.symbols]
         units, traded = (torch.tensor([[[float(v) for v in values]]], dtype=DTYPE) for values in (trades, before))
         schedule = Schedule.of([hedge.execution for hedge in market.contract.hedges], DTYPE, DEVICE)

@@ -15,6 +15,7 @@ from serve.holdings import Book
 from serve.ledger import Ledger
 from serve.market import Listing, Seen
 from serve.orders import Order
+from serve.smile import Smile
 from serve.states import Monitor, RiskState
 from serve.valuation import Valuation
 
@@ -22,6 +23,7 @@ ReportName = Literal["orders", "positions", "balance"]
 ORDERS: Final = "orders"
 POSITIONS: Final = "positions"
 BALANCE: Final = "balance"
+TIME: Final = "time"
 REPORTS: tuple[ReportName, ...] = (ORDERS, POSITIONS, BALANCE)
 
 
@@ -63,6 +65,10 @@ class Record:
     rejections: tuple[int, ...] = ()
     slippages: tuple[tuple[int, float], ...] = ()
     executions: tuple[int, ...] = ()
+    pulled: tuple[int, ...] = ()  # orders cancelled without a fill
+    turned: tuple[int, ...] = ()  # fills that undo the leg's fill before
+    crossed: tuple[int, ...] = ()  # orders sent while one of ours might trade on the other side
+    bought: Mapping[str, bool] = field(default_factory=dict)  # by symbol: whether its last fill was a purchase
     disagreement: tuple[int, float] | None = None
     deleveraged: Mapping[str, int] = field(default_factory=dict)
 
@@ -73,12 +79,14 @@ class VenueSide:
 
     awaited: frozenset[str] = frozenset(REPORTS)  # reports without which the session does not begin
     asked_at: int | None = None
+    rechecks: int = 0  # since it was last asked as usual
+    rechecked_at: int = 0
     heard: Mapping[str, int] = field(default_factory=dict)  # when each report last came
     resting: tuple[str, ...] = ()
     positions: Mapping[str, Decimal] = field(default_factory=dict)
     as_of: int = 0  # of the positions
     cash_start: Decimal | None = None  # its cash less ours when it first told
-    margin_use: float | None = None
+    margin_share: float = 1.0  # of the distance to liquidation that we compute, by the venue's last word
     mismatches: Mapping[str, str] = field(default_factory=dict)  # by report
     changed_at: Mapping[str, int] = field(default_factory=dict)  # last fill of each leg
     skew_ms: int | None = None
@@ -135,7 +143,8 @@ class State:
     time: int = 0
     quotes: Mapping[str, QuoteEvent] = field(default_factory=dict)
     trusted: Mapping[str, QuoteEvent] = field(default_factory=dict)  # the last that no market breaker doubted
-    surfaces: Mapping[str, SurfaceQuote] = field(default_factory=dict)
+    surfaces: Mapping[str, SurfaceQuote] = field(default_factory=dict)  # the last heard
+    smiles: Mapping[str, Smile] = field(default_factory=dict)  # what they say, until it is too old to price with
     sources: Mapping[str, Mapping[str, SourcePrice]] = field(default_factory=dict)  # by asset and source
     fresh: Mapping[str, int] = field(default_factory=dict)  # when each input was last fresh
     dropped: Mapping[str, int] = field(default_factory=dict)  # messages not acted on, by kind

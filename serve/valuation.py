@@ -12,11 +12,9 @@ from torch import Tensor
 
 from envs.instrument import Instrument, View
 from envs.types import mapped
-from envs.volatility.memory import Memory
 from serve.config import Stress
-from serve.events import QuoteEvent
 from serve.holdings import DTYPE, Book
-from serve.market import Listing, Market, quote_tensors
+from serve.market import Listing, Market
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,10 @@ class Valuer:
         self._moves = torch.tensor([1 + spot for spot, _ in cases], dtype=DTYPE)
         self._levels = torch.tensor([1 + level for _, level in cases], dtype=DTYPE)
 
-    def valued(
-        self, quote: QuoteEvent, memory: Memory, book: Book, listings: Sequence[Listing | None], now: int
-    ) -> Valuation:
-        market = self._market
-        asset = market.assets[quote.asset]
-        view = self._stressed(quote, memory, asset)
+    def valued(self, asset: int, calm: View, book: Book, listings: Sequence[Listing | None], now: int) -> Valuation:
+        """`calm`: the asset's market as it is."""
+        market, spot = self._market, float(calm.quote.spot)
+        view = self._stressed(calm)
         book_rows = [
             _rows(group.units, each, group.terms(now, market.bar, market.contract.bars), view)
             for group, each in zip(market.groups(book), market.instruments(book), strict=True)
@@ -63,32 +59,30 @@ class Valuer:
         single = torch.ones(1, 1, dtype=DTYPE)
         leg_rows, spreads, depths = [], {}, {}
         for k in legs:
-            instrument, terms = market.contract.hedges[k].instrument, market.leg_terms(k, listings[k], quote.spot, now)
+            instrument, terms = market.contract.hedges[k].instrument, market.leg_terms(k, listings[k], spot, now)
             leg_rows.append(_rows(single, instrument, terms, view))
-            calm = View(quote_tensors(quote), memory, view.surface, view.bar)
             greeks = instrument.greeks(terms, calm)
             symbol = market.symbols[k]
             spreads[symbol] = float(instrument.half_spread(greeks, calm))
             depths[symbol] = float(instrument.depth(greeks, calm))
         whole = torch.stack(book_rows).sum(0) if book_rows else torch.zeros(4, len(self._moves), dtype=DTYPE)
-        worths = [_worth(rows, quote.spot) for rows in torch.stack([whole, *leg_rows]).tolist()]
+        worths = [_worth(rows, spot) for rows in torch.stack([whole, *leg_rows]).tolist()]
         return Valuation(
-            spot=quote.spot,
+            spot=spot,
             book=worths[0],
             legs={market.symbols[k]: worth for k, worth in zip(legs, worths[1:], strict=True)},
             half_spreads=spreads,
             depths=depths,
         )
 
-    def _stressed(self, quote: QuoteEvent, memory: Memory, asset: int) -> View:
+    def _stressed(self, calm: View) -> View:
         """(1 + cases) paths."""
         count = len(self._moves)
-        wide = mapped(lambda each: each.expand(count), quote_tensors(quote))
+        wide = mapped(lambda each: each.expand(count), calm.quote)
         moved = {name: getattr(wide, name) * self._moves for name in ("spot", "low", "high", "mark")}
         moved["implied_volatility"] = wide.implied_volatility * self._levels
-        past = mapped(lambda each: each.expand(count, *each.shape[1:]), memory)
-        surface = self._market.observer.surfaces[asset]
-        return View(replace(wide, **moved), past, surface, self._market.contract.bar)
+        past = mapped(lambda each: each.expand(count, *each.shape[1:]), calm.memory)
+        return replace(calm, quote=replace(wide, **moved), memory=past)
 
 
 def _rows(units: Tensor, instrument: Instrument, terms: Any, view: View) -> Tensor:

@@ -19,7 +19,7 @@ from envs.history import DATA, Bars
 from envs.types import HOURS_PER_YEAR, BadInput
 from envs.volatility.garch import RegimeTensors
 from envs.volatility.regimes import joint_variance, spectral_radius, stationary
-from train import cascades, levels, msgarch, premium, ranges
+from train import cascades, eras, levels, msgarch, premium, ranges
 from train.cascades import Hazard
 from train.msgarch import Fit, Sample
 from train.single import SingleRegime, fit_single
@@ -70,6 +70,8 @@ class Diagnostics:
     regime_volatility: tuple[float, ...]  # per √year, of the mean variance while in it
     sample_volatility: float  # per √year
     spectral_radius: float
+    era_ratio: float  # ω of the era of high volatility over that of the low
+    likeliest_era_ratio: float
     cascades: int
     leverage_likelihood_ratio: float  # of a hazard that falls with volatility, one parameter: 3.84 is the 5 % point
     hazard_likelihood_ratio: float  # of excitation besides, two parameters: 5.99 is the 5 % point
@@ -101,7 +103,8 @@ def calibrate(
     """The market of `bars` and of `funding` (per year, by day) from `first` to `last`; nothing after `last` is seen.
 
     Without `funding` the premium is that of the shipped BTC market; without highs and lows, so are the ranges.
-    With `like`, regimes change as they do there, so that two assets can share them. `progress` is told each stage.
+    With `like`, regimes change as they do there, so that two assets can share them; how far apart the eras lie is then
+    left to the likelihood, as it may not make up for how long another's last. `progress` is told each stage.
     Raises BadInput where the window is too short or too quiet to fit.
     """
     began, tell = time.perf_counter(), progress or (lambda stage: None)
@@ -128,7 +131,10 @@ def calibrate(
         surface=SURFACE,
     )
     tell("levels")
-    made = levels.met(draft, draft.reference_volatility**2, float(fitted.extreme.sum()) / count)
+    goals = draft.reference_volatility**2, float(fitted.extreme.sum()) / count
+    made = levels.met(draft, *goals)
+    if like is None and (parted := eras.met(made, window, tell)) is not made:
+        made = levels.met(parted, *goals)
     return made, _diagnostics(made, fitted, single, seen, daily, time.perf_counter() - began)
 
 
@@ -196,6 +202,8 @@ def _diagnostics(
         regime_volatility=tuple((joint_variance(tensors).diagonal() / share).sqrt().tolist()),
         sample_volatility=made.reference_volatility,
         spectral_radius=spectral_radius(tensors),
+        era_ratio=eras.ratio_of(made.regimes),
+        likeliest_era_ratio=eras.ratio_of(fit.regimes),
         cascades=int(fitted.extreme.sum()),
         leverage_likelihood_ratio=fitted.hazard.leverage_ratio,
         hazard_likelihood_ratio=fitted.hazard.excitation_ratio,

@@ -55,6 +55,8 @@ def command(
     Of two price files: fit both on the time that they share, the second on the first's regimes, and the copula that
     ties them; write a book of a short call on each as a task to train on.
 
+    The same data give the same bytes with one thread (OMP_NUM_THREADS=1); more threads add up in another order.
+
     Example: rehedge calibrate --data btc --last 2022-03-01 --out runs/btc.toml
 
     Example: rehedge calibrate --data mine.csv --data yours.csv --out runs/pair.toml

@@ -7,17 +7,26 @@ from html import escape
 
 import numpy as np
 
-from envs.surface import SPREADS
-from train import calibration_pictures, contest, implied
+from train import calibration_pictures, contest, elsewhere, implied
 from train.contest import Entry
 from train.drawing import Picture
+from train.elsewhere import Row
 from train.fidelity import Target
 from train.likeness import Likeness
 from train.page import document, row, table
 
 MEMORY = "eras are the only memory beyond days, and the likeliest ones remember less than the record does"
+DAY = "the simulated market has no hour of the day"
+TAILS = "ordinary shocks end where cascades begin, and eras take over what a Student-t alone would have to explain"
+SQUARES = "it reacts to the size of a return less than in proportion; the simulated recursions are of squares"
 WHY = {  # what a statistic outside its interval comes from, where that is known
-    "diurnal ratio of |r|": "the simulated market has no hour of the day",
+    "diurnal ratio of |r|": DAY,
+    "hour of most |r|, UTC": DAY,
+    "hour of least |r|, UTC": DAY,
+    "BIC of GARCH-normal less GARCH-t's, per bar": TAILS,
+    "BIC of EGARCH-t less GARCH-t's, per bar": SQUARES,
+    "BIC of FIGARCH-t less GARCH-t's, per bar": "its memory fades slower than that of two eras; "
+    "within days the simulated market is a GARCH",
     "funding, share of days at 0.01 %": "one AR(1) premium cannot have the real share of days at the usual rate and "
     "the real persistence at once",
     "funding, autocorrelation at 3 days": "the premium is an AR(1); the real one has a slow part besides",
@@ -35,6 +44,10 @@ WHY = {  # what a statistic outside its interval comes from, where that is known
     "beta of the second": "it is the correlation times the ratio of two volatilities, each that of the window which "
     "its asset was calibrated on",
 }
+ELSEWHERE = (
+    "These series do not ship: beside the simulated stand measurements on BTC, 2019 to 2025. Given: an input of the "
+    "market, taken from the measurement. Crashes: the share of simulated paths that have one at least as deep."
+)
 READING = {
     "real": "the statistic of the window that was fitted.",
     "95 % interval": "of the real statistic, by the stationary bootstrap in blocks of a month on average.",
@@ -58,15 +71,9 @@ def page(found: Likeness, entries: Sequence[Entry] = ()) -> str:
         reasons(found.targets),
         "<h2>Pictures</h2>",
         f'<div class="pictures">{"".join(figure(each) for each in calibration_pictures.of(found))}</div>',
-        "<h2>Implied volatility</h2>",
-        "<p>No history of implied volatility ships. Beside the simulated stand measurements on other series.</p>",
-        table("", ("", "simulated", "measured"), [row(*each) for each in _implied(found)]),
-        "<h2>Options' bid and ask</h2>",
-        table(
-            "Half of the relative bid–ask",
-            ("|delta|", "share of price"),
-            [row(f"{d:g}", [f"{h:.2%}"]) for d, h in SPREADS],
-        ),
+        "<h2>Measured elsewhere</h2>",
+        f"<p>{escape(ELSEWHERE)}</p>",
+        *(table(caption, ("", "simulated", "measured"), _rows(each)) for caption, each in _elsewhere(found)),
         *(_contest(entries) if entries else ()),
     ]
     return document(f"Rehedge: {title}", "\n".join(body))
@@ -116,8 +123,16 @@ def _contest(entries: Sequence[Entry]) -> tuple[str, ...]:
     return "<h2>Volatility models</h2>", f"<p>{escape(contest.READING)}</p>", table("", ("", *contest.HEADS), rows)
 
 
-def _implied(found: Likeness) -> Iterable[tuple[str, tuple[str, str]]]:
-    return [(name, (number(value), measured)) for name, value, measured in implied.measured(found)]
+def _elsewhere(found: Likeness) -> Iterable[tuple[str, Iterable[Row]]]:
+    yield "Implied volatility, 30 days", [(name, number(value), told) for name, value, told in implied.measured(found)]
+    yield "Options' bid–ask over their price", elsewhere.options()
+    yield "The calm perpetual's book", elsewhere.book(found.calibration.liquidity)
+    yield "Funding every eight hours", elsewhere.funding(found)
+    yield "Crashes: worst hour / open to low / peak to trough", elsewhere.crashes(found)
+
+
+def _rows(told: Iterable[Row]) -> list[str]:
+    return [row(name, (simulated, measured)) for name, simulated, measured in told]
 
 
 def figure(picture: Picture) -> str:

@@ -1,8 +1,9 @@
-"""The commands `train`, `evaluate` and `models`."""
+"""The commands `train` and `evaluate`."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +15,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from agents import card as cards
+from agents.base import Agent
 from agents.card import Model
 from envs.calibration import Calibration, read_toml, validated
-from envs.history import load_bars, load_funding
 from envs.task import Task
 from envs.types import BadInput
 from train import evaluate as judging
-from train import history, pipeline, report
+from train import history, pipeline, report, stress
 from train.evaluate import Judgement
+from train.history import Sources
 from train.pipeline import Recipe
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, for machines.")]
@@ -54,76 +56,99 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
     paths: Annotated[int, typer.Option(min=1000, help="Simulated paths.")] = 100_000,
     seed: Annotated[int, typer.Option(min=0, help="Of the paths; not the one it was trained or tuned with.")] = 2026,
-    data: Annotated[str, typer.Option(help="Bars of the later history: btc, eth, or a CSV or Parquet file.")] = "btc",
-    funding: Annotated[str, typer.Option(help='Its funding: "btc", or a file with time and funding_mean.')] = "btc",
+    data: Annotated[
+        list[str] | None, typer.Option(help="Later history, once per asset: btc, eth, or a CSV or Parquet file.")
+    ] = None,
+    funding: Annotated[
+        list[str] | None, typer.Option(help='Its funding: "btc", or a file with time and funding_mean.')
+    ] = None,
+    first: Annotated[str | None, typer.Option("--from", help="Judge history from there; default: all later.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Judge history up to there.")] = None,
+    agent: Annotated[
+        list[str] | None, typer.Option(help="Whom to judge it against: a classical hedge, or a model's folder.")
+    ] = None,
+    bootstrap: Annotated[bool, typer.Option("--bootstrap", help="Also on weeks drawn from the later history.")] = False,
+    stressed: Annotated[bool, typer.Option("--stress", help="Also in every stress scenario.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Judge where it says nothing; recorded in the verdict.")
+    ] = False,
     html: Annotated[Path | None, typer.Option("--report", help="Write an HTML report here.")] = None,
     record: Annotated[bool, typer.Option("--record", help="Write the verdict into the model's card.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: PyTorch's choice.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a model against every classical hedge, on fresh simulated paths and, for a book on one calibrated asset, on
-    history after its calibration window.
+    """Judge a model against every classical hedge: on fresh simulated paths and, where a market was calibrated, on what
+    followed.
 
-    Example: rehedge evaluate models/short_call --json
+    Example: rehedge evaluate models/short_call --stress --json
     """
     if threads is not None:
         torch.set_num_threads(threads)
     loaded = cards.load(model)
     if seed in (loaded.card.training.seed, loaded.card.opponents.seed):
         raise BadInput(f"--seed {seed} drew the paths that {model} was trained or tuned on; choose another")
+    sources = Sources(tuple(data or ()), tuple(funding or ()), first, last, force)
+    agents = judging.roster(loaded, agent or (), force)
     with bars(console) as progress:
-        judgements = judged(loaded, paths, seed, (data, funding), progress)
+        judgements = judged(loaded, paths, seed, sources, progress, agents, bootstrap)
+        scenarios = _stressed(loaded, agents, seed, progress) if stressed else []
     if html is not None:
-        report.write(html, loaded, judgements)
-    verdict = judgements[0].json()
-    if len(judgements) > 1:
-        verdict["history"] = judgements[1].json()
+        report.write(html, loaded, list(judgements.values()), scenarios=scenarios)
+    verdict = _verdict(judgements, scenarios)
     if record:
         cards.record(model, verdict)
     if as_json:
         print(json.dumps({"model": str(model), **verdict}))
     else:
-        for judgement in judgements:
-            show(judgement, Console())
+        _told(list(judgements.values()), scenarios)
 
 
-def models(
-    model: Annotated[Path | None, typer.Argument(help="Folder of one model, to show its card.")] = None,
-    folder: Annotated[Path, typer.Option(help="Where models lie.")] = Path("models"),
-    as_json: AsJson = False,
-) -> None:
-    """List the trained models, or show one; weights and features are verified.
+def _verdict(judgements: dict[str, Judgement], scenarios: Sequence[stress.Stressed]) -> dict[str, object]:
+    """What simulated paths say, and beside it what the others do, by where."""
+    found = {name: one.json() for name, one in judgements.items()}
+    stressed = {"stress": {one.name: one.json() for one in scenarios}} if scenarios else {}
+    return {**found.pop("simulated"), **found, **stressed}
 
-    Example: rehedge models models/short_call
+
+def _told(judgements: Sequence[Judgement], scenarios: Sequence[stress.Stressed]) -> None:
+    for judgement in judgements:
+        show(judgement, Console())
+    if scenarios:
+        Console().print(stress.table(scenarios))
+
+
+def judged(
+    model: Model,
+    paths: int,
+    seed: int,
+    sources: Sources,
+    progress: Progress,
+    agents: Sequence[Agent] = (),
+    bootstrap: bool = False,
+) -> dict[str, Judgement]:
+    """On simulated paths, then on history, and where asked for on weeks drawn from it; by where.
+
+    Markets that were calibrated on nothing, or on what does not ship and `sources` do not name, have no history.
     """
-    found = [model] if model is not None else sorted(path.parent for path in folder.glob(f"*/{cards.CARD}"))
-    loaded = [cards.load(path) for path in found]
-    if as_json:
-        print(json.dumps([json.loads(one.card.model_dump_json()) for one in loaded]))
-        return
-    table = Table("model", "book", "market until", "measure", "decisions", "weights")
-    for one in loaded:
-        table.add_row(*_card_row(one))
-    Console().print(table)
-    if model is not None:
-        Console().print("\n".join(f"- {limit}" for limit in loaded[0].card.limits))
-
-
-def judged(model: Model, paths: int, seed: int, record: tuple[str, str], progress: Progress) -> list[Judgement]:
-    """On simulated paths, then on the history after the calibration window; `record` names its bars and funding.
-
-    Books on several assets, and on markets that were calibrated on nothing, are judged on simulated paths alone.
-    """
+    record = history.later(model.card.task, sources)
     task = progress.add_task("simulated paths", total=paths, note="")
-    found = [judging.on_simulated(model, paths, seed, lambda done: progress.advance(task, done))]
-    calibrations = history.calibrated(model.card.task)
-    if len(calibrations) == 1:
-        data, funding = record
-        task = progress.add_task("later history", total=None, note=data)
-        later = history.after(calibrations[0], load_bars(data), load_funding(funding))
-        found.append(judging.on_history(model, later, seed))
-        progress.update(task, total=1, completed=1)
+    found = {"simulated": judging.on_simulated(model, paths, seed, lambda done: progress.advance(task, done), agents)}
+    if record is None:
+        return found
+    task = progress.add_task("later history", total=None, note=record.name)
+    found["history"] = judging.on_history(model, record, seed, agents)
+    progress.update(task, total=1, completed=1)
+    if bootstrap:
+        task = progress.add_task("resampled history", total=paths, note=record.name)
+        found["bootstrap"] = judging.on_bootstrapped(
+            model, record, paths, seed, lambda done: progress.advance(task, done), agents
+        )
     return found
+
+
+def _stressed(model: Model, agents: Sequence[Agent], seed: int, progress: Progress) -> list[stress.Stressed]:
+    task = progress.add_task("stress", total=len(stress.every()), note="")
+    return stress.on_scenarios(model, agents, seed, progress=lambda name: progress.update(task, advance=1, note=name))
 
 
 def show(judgement: Judgement, console: Console) -> None:
@@ -170,10 +195,3 @@ def _recipe(path: Path | None, task: str | None, calibrations: list[Path], steps
     if steps is not None:
         found = found.model_copy(update={"learning": found.learning.model_copy(update={"steps": steps})})
     return found
-
-
-def _card_row(model: Model) -> tuple[str, ...]:
-    card = model.card
-    until = ", ".join(each.source.last[:10] for each in history.calibrated(card.task)) or "none"
-    steps = f"{card.training.steps:,}"
-    return (str(model.folder), card.task.about, until, card.task.objective.words, steps, card.weights_sha256[:12])

@@ -21,6 +21,7 @@ from train import calibrate, pipeline, report
 from train import evaluate as judging
 from train.commands import bars, judged, show
 from train.evaluate import Judgement
+from train.history import Sources
 from train.learn import Settings
 from train.pipeline import Recipe
 
@@ -49,7 +50,7 @@ def command(
     model = _trained(out, steps)
     _heading("Judging: every agent on the same paths, then on the history after the calibration window")
     with bars(console) as progress:
-        judgements = judged(model, paths, SEED, ("btc", "btc"), progress)
+        judgements = list(judged(model, paths, SEED, Sources(("btc",), ("btc",)), progress).values())
     for judgement in judgements:
         show(judgement, console)
     _honest(judgements[0], paths)

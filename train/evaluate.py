@@ -1,23 +1,28 @@
 """Judging: every agent on the same paths, paired differences with bootstrap intervals.
 
-On simulated paths and on later history.
+On simulated paths, on later history, and on that history resampled in blocks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import torch
 from torch import Tensor
 
+from agents import card as cards
 from agents import register
 from agents.base import Agent
 from agents.card import Card, Model
 from agents.classical.delta import Delta
 from agents.learned import Learned, Untrained
+from envs.hedging import HedgingWorld
 from envs.objective import Objective, expected_shortfall
 from envs.objectives.mean_shortfall import MeanShortfall
 from envs.seeding import generators
+from envs.types import BadInput
 from train import cohort, history, statistics
 from train.cohort import Outcome
 from train.statistics import Interval, Resampled
@@ -42,6 +47,9 @@ class Judgement:
     versus: dict[str, dict[str, Interval]]  # vs_delta, vs_best_band, vs_action0 → measure → PPO minus the other
     blocks: int  # independent blocks that the bootstrap draws
     effective: float  # independent windows that PPO's mean loss is worth
+    against: dict[str, Interval]  # agent → PPO minus it, in the trained measure
+    effects: dict[str, float]  # agent → that difference over the deviation of the windows' own: Cohen's d of pairs
+    forced: tuple[str, ...] = ()  # what would have been refused without force
 
     @property
     def beats(self) -> dict[str, bool]:
@@ -52,7 +60,8 @@ class Judgement:
         """Each paired difference in words."""
         return [f"PPO {_verdict(row['measure'])} {OTHERS[name]}" for name, row in self.versus.items()] + [
             f"{len(self.outcome.loss):,} windows in {self.blocks:,} independent blocks; "
-            f"PPO's mean loss is worth {self.effective:,.0f} independent windows."
+            f"PPO's mean loss is worth {self.effective:,.0f} independent windows.",
+            *(f"FORCED: {each}." for each in self.forced),
         ]
 
     def json(self) -> dict[str, object]:
@@ -61,65 +70,163 @@ class Judgement:
             name: {"measure": "trained", **vars(row["measure"]), "also": {m: vars(row[m]) for m in MEASURES[1:]}}
             for name, row in self.versus.items()
         }
-        return {"where": self.where, "agents": agents, **versus, "blocks": self.blocks, "effective": self.effective}
+        against = {name: {**vars(row), "effect": self.effects[name]} for name, row in self.against.items()}
+        sample = {"blocks": self.blocks, "effective": self.effective}
+        forced = {"forced": list(self.forced)} if self.forced else {}
+        return {"where": self.where, "agents": agents, **versus, "against": against, **sample, **forced}
 
 
-def roster(model: Model) -> list[Agent]:
-    """Every agent that a model is judged against, the tuned hedges among them; PPO last."""
+def roster(model: Model, chosen: Sequence[str] = (), force: bool = False) -> list[Agent]:
+    """Whom a model is judged against, PPO last: every agent, or those `chosen` and the three of OTHERS.
+
+    An agent is chosen by the name of its classical hedge, or the folder of a model. Raises BadInput for a model that
+    was trained for another market or book, but by force.
+    """
     tuned, contract = model.card.opponents.tuned, model.card.task.contract
-    fixed = [register.made(one.name, tuned) for one in register.suiting(contract) if one.start is None]
-    classical = [register.made(name, tuned) for name in tuned]
-    return [*fixed, *classical, Untrained(), Learned(model.network)]
+    suiting = register.suiting(contract)
+    fixed = [one.name for one in suiting if one.start is None]
+    needed = (Delta.name, model.card.opponents.best)
+    names = [*fixed, *tuned] if not chosen else list(dict.fromkeys([*chosen, *needed]))
+    folders = [name for name in names if (Path(name) / cards.CARD).is_file()]
+    if unsuited := {name for name in names if name in register.every()} - {each.name for each in suiting}:
+        raise BadInput(f"{', '.join(sorted(unsuited))}: needs options among the hedges, and {model.folder} has none")
+    classical = [register.made(name, tuned) for name in names if name not in folders]
+    others = [_another(model, Path(folder), force) for folder in folders]
+    return [*classical, *others, Untrained(), Learned(model.network)]
 
 
-def on_simulated(model: Model, paths: int, seed: int, progress: Progress = lambda paths: None) -> Judgement:
-    """On `paths` fresh paths of the market that the model was trained for."""
-    agents, card = roster(model), model.card
+def on_simulated(
+    model: Model, paths: int, seed: int, progress: Progress = lambda paths: None, agents: Sequence[Agent] = ()
+) -> Judgement:
+    """On `paths` fresh paths of the market that the model was trained for, by all of its roster or by `agents`."""
+    agents, card = agents or roster(model), model.card
     market, resampling = generators(seed, 2)
     outcome = cohort.run(card.task.cohort(paths, len(agents), market, cohort.BLOCK), agents, progress)
     where = f"{paths:,} simulated paths, seed {seed}"
-    return _judged(where, card, agents, outcome, Resampled(outcome.loss, resampling))
+    return judged(where, card, agents, outcome, Resampled(outcome.loss, resampling))
 
 
-def on_history(model: Model, record: history.Record, seed: int) -> Judgement:
-    """On every window of `record`, all after the calibration window; whole calendar quarters are resampled."""
-    agents, card = roster(model), model.card
+def on_bootstrapped(
+    model: Model,
+    record: history.Record,
+    paths: int,
+    seed: int,
+    progress: Progress = lambda paths: None,
+    agents: Sequence[Agent] = (),
+) -> Judgement:
+    """On `paths` paths that repeat weeks of `record`, drawn at random, one after the other."""
+    agents, card = agents or roster(model), model.card
+    source, resampling = generators(seed, 2)
+    market = history.bootstrapped(model.observer, record, source)
+    sizes = [min(cohort.BLOCK, paths - first) for first in range(0, paths, cohort.BLOCK)]
+    worlds = (HedgingWorld(market, card.task.contract, card.task.objective, n, len(agents), source) for n in sizes)
+    outcome = cohort.run(map(_begun, worlds), agents, progress)
+    where = f"{paths:,} paths of weeks drawn from {record.name}, {record.first:%Y-%m-%d} to {record.last:%Y-%m-%d}"
+    return judged(where, card, agents, outcome, Resampled(outcome.loss, resampling), record.forced)
+
+
+def on_history(model: Model, record: history.Record, seed: int, agents: Sequence[Agent] = ()) -> Judgement:
+    """On every window of `record`; whole calendar quarters are resampled."""
+    agents, card = agents or roster(model), model.card
     (resampling,) = generators(seed, 1)
     world, quarters = history.world(model.observer, card.task.objective, record, len(agents))
     outcome = cohort.run(iter([world]), agents)
     where = f"{record.name}, {record.first:%Y-%m-%d} to {record.last:%Y-%m-%d}, a window starting each day"
-    return _judged(where, card, agents, outcome, Resampled(outcome.loss, resampling, quarters))
+    return judged(where, card, agents, outcome, Resampled(outcome.loss, resampling, quarters), record.forced)
 
 
-def _judged(where: str, card: Card, agents: Sequence[Agent], outcome: Outcome, resampled: Resampled) -> Judgement:
+def judged(
+    where: str,
+    card: Card,
+    agents: Sequence[Agent],
+    outcome: Outcome,
+    resampled: Resampled,
+    forced: tuple[str, ...] = (),
+) -> Judgement:
+    """The verdict on an `outcome` of `agents`, PPO the last of them, with the intervals that `resampled` gives."""
     names = tuple(agent.name for agent in agents)
     losses, objective = resampled.losses, card.task.objective
-    means, replicates = _replicates(resampled, objective)
     observed = _observed(losses, objective)
+    means, replicates = _replicates(resampled, objective, observed)
     others = {"vs_delta": Delta.name, "vs_best_band": card.opponents.best, "vs_action0": Untrained.name}
     versus = {
         key: {m: _difference(observed[m], replicates[m], names.index(other)) for m in MEASURES}
         for key, other in others.items()
     }
+    pairs = [(name, j) for j, name in enumerate(names[:-1])]
+    effective = statistics.effective_sample(losses, means)
     return Judgement(
         where=where,
         agents=names,
         outcome=outcome,
-        rows={name: _row(outcome, observed["measure"], j) for j, name in enumerate(names)},
+        rows={name: _row(outcome, observed["measure"], float(effective[j]), j) for j, name in enumerate(names)},
         versus=versus,
         blocks=resampled.count,
-        effective=float(statistics.effective_sample(losses, means)[-1]),
+        effective=float(effective[-1]),
+        against={name: _difference(observed["measure"], replicates["measure"], j) for name, j in pairs},
+        effects={name: _effect(objective, losses[:, [j, -1]]) for name, j in pairs},
+        forced=forced,
     )
 
 
-def _replicates(resampled: Resampled, objective: Objective) -> tuple[Tensor, dict[str, Tensor]]:
+def _another(model: Model, folder: Path, force: bool) -> Agent:
+    """The policy in `folder` as an opponent, named by its folder."""
+    other = cards.load(folder)
+    alike = other.card.features_sha256 == model.card.features_sha256
+    if not alike and (not force or other.card.features != model.card.features):
+        raise BadInput(
+            f"{folder}: trained for another market or book than {model.folder}; judge it by itself"
+            + ("" if other.card.features != model.card.features else ", or --force")
+        )
+    return Learned(other.network, str(folder))
+
+
+def _begun(world: HedgingWorld) -> HedgingWorld:
+    world.reset(staggered=False)
+    return world
+
+
+def _replicates(
+    resampled: Resampled, objective: Objective, observed: dict[str, Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
     """(R, G) of the mean and of each measure; a blend of mean and ES95 has a fast way of its own."""
+    if resampled.many:
+        return _linear(resampled, objective, observed)
     means, deviations, shortfalls = resampled.replicates(0.95)
     if isinstance(objective, MeanShortfall) and objective.level == 0.95:
         measure = (1 - objective.weight) * means + objective.weight * shortfalls
     else:
         measure = resampled.of(objective.value)
     return means, {"measure": measure, "es95": shortfalls, "y": means + statistics.Y_WEIGHT * deviations}
+
+
+def _linear(
+    resampled: Resampled, objective: Objective, observed: dict[str, Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The same by influences, of many losses: what each moves every measure by."""
+    losses = resampled.losses
+    centred = losses - losses.mean(0)
+    tail = MeanShortfall(level=0.95, weight=1.0)
+    moved = {
+        "measure": _moved(objective, losses),
+        "es95": _moved(tail, losses),
+        "y": centred + statistics.Y_WEIGHT * (centred.square() - losses.var(0)) / (2 * losses.std(0)).clamp(min=1e-300),
+    }
+    replicates = {name: resampled.linear(observed[name], each) for name, each in moved.items()}
+    return resampled.linear(losses.mean(0), losses), replicates
+
+
+def _moved(objective: Objective, losses: Tensor) -> Tensor:
+    """(N, G) how much each loss moves the measure, by the envelope theorem; see `train/influence.py`."""
+    return torch.stack([objective.transform(each, objective.dual(each)) for each in losses.T], -1)
+
+
+def _effect(objective: Objective, pair: Tensor) -> float:
+    """Measure of the second column of `pair` (N, 2) less that of the first, in deviations of the losses' influences."""
+    theirs, ours = objective.value(pair.T)
+    moved = _moved(objective, pair)
+    deviation = float((moved[:, 1] - moved[:, 0]).std())
+    return float(ours - theirs) / deviation if deviation > 0 else 0.0
 
 
 def _observed(losses: Tensor, objective: Objective) -> dict[str, Tensor]:
@@ -136,15 +243,19 @@ def _difference(observed: Tensor, replicates: Tensor, other: int) -> Interval:
     return statistics.interval(observed[-1] - observed[other], replicates[:, -1] - replicates[:, other])
 
 
-def _row(outcome: Outcome, measure: Tensor, agent: int) -> dict[str, float]:
+def _row(outcome: Outcome, measure: Tensor, effective: float, agent: int) -> dict[str, float]:
     names = {"turnover": "turnover", "fees": "fees", "slippage": "slippage", "funding": "funding", "trades": "traded"}
     names |= {"liquidated": "liquidated"}
     means = {name: float(getattr(outcome, field)[:, agent].double().mean()) for field, name in names.items()}
+    losses = outcome.loss[:, agent].double()
     return {
         "measure": float(measure[agent]),
-        **statistics.summary(outcome.loss[:, agent].double()),
+        **statistics.summary(losses),
         **means,
         "cost": means["fees"] + means["slippage"],
+        "effective": effective,
+        "cvar95_sample": statistics.tail_sample(losses, 0.95, effective),
+        "cvar99_sample": statistics.tail_sample(losses, 0.99, effective),
     }
 
 

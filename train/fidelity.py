@@ -17,6 +17,7 @@ from scipy.ndimage import maximum_filter1d
 
 from envs.funding import INTEREST, INTERVAL
 from envs.types import HOURS_PER_YEAR
+from train import resampling
 
 Array = NDArray[Any]
 
@@ -69,20 +70,6 @@ R = TypeVar("R", bound=Sized)
 Statistic = Callable[[R, Array], Array]  # of a record (n,) and of how `often` (B, n) each bar counts: (B,)
 
 
-def counts(bars: int, block: float, resamples: int, generator: np.random.Generator) -> Array:
-    """(resamples, bars) how often each bar comes in a stationary bootstrap of mean `block` bars, ends joined."""
-    drawn = np.zeros((resamples, bars))
-    for row in drawn:
-        lengths = generator.geometric(1 / block, int(bars / block * 2) + 50)
-        ends = np.minimum(lengths.cumsum(), bars)
-        lengths = np.diff(ends, prepend=0)
-        starts = generator.integers(bars, size=len(lengths))
-        change = np.bincount(starts, minlength=2 * bars + 1) - np.bincount(starts + lengths, minlength=2 * bars + 1)
-        laid = change.cumsum()[: 2 * bars]
-        row[:] = laid[:bars] + laid[bars:]
-    return drawn
-
-
 def compared(
     real: R, simulated: Sequence[R], statistics: Mapping[str, Statistic[R]], core: Set[str], block: float, seed: int
 ) -> list[Target]:
@@ -90,18 +77,22 @@ def compared(
 
     What the real record does not say (NaN) is left out.
     """
-    often = counts(len(real), block, RESAMPLES, np.random.default_rng(seed))
-    once, tails = np.ones((1, len(real))), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-    targets = []
+    often = resampling.counts(len(real), block, RESAMPLES, np.random.default_rng(seed))
+    once, targets = np.ones((1, len(real))), []
     for name, statistic in statistics.items():
         found = float(statistic(real, once)[0])
         if np.isnan(found):
             continue
-        low, high = np.nanquantile(statistic(real, often), tails)
         spread = [float(statistic(path, np.ones((1, len(path))))[0]) for path in simulated]
-        least, median, most = np.quantile(spread, (0.1, 0.5, 0.9))
-        targets.append(Target(name, found, float(low), float(high), median, least, most, name in core))
+        targets.append(beside(name, found, statistic(real, often), spread, name in core))
     return targets
+
+
+def beside(name: str, real: float, resampled: Array, simulated: Sequence[float], core: bool) -> Target:
+    """The target of a statistic: of the record, of its resamples (B,), of each simulated path."""
+    low, high = np.nanquantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    least, median, most = np.nanquantile(simulated, (0.1, 0.5, 0.9))
+    return Target(name, real, float(low), float(high), float(median), float(least), float(most), core)
 
 
 def of_returns(bar_hours: float) -> dict[str, Statistic[Record]]:
@@ -124,7 +115,9 @@ def of_returns(bar_hours: float) -> dict[str, Statistic[Record]]:
         "spell of high volatility, hours": _spell(True),
         "spell of low volatility, hours": _spell(False),
         "share of high volatility": lambda record, often: _mean(often, (record.era > 0.5).astype(float)),
-        "diurnal ratio of |r|": _diurnal,
+        "diurnal ratio of |r|": _diurnal(lambda day: np.nanmax(day, axis=0) / np.nanmin(day, axis=0)),
+        "hour of most |r|, UTC": _diurnal(lambda day: np.nanargmax(day, axis=0)),
+        "hour of least |r|, UTC": _diurnal(lambda day: np.nanargmin(day, axis=0)),
     }
 
 
@@ -173,19 +166,19 @@ def _hill(sign: float) -> Statistic[Record]:
 
 
 def _autocorrelation(lag: int) -> Statistic[Record]:
-    """Of |r|; NaN where the record is shorter than four lags."""
+    return lambda record, often: size_autocorrelation(record.log_return, often, lag)
 
-    def of_size(record: Record, often: Array) -> Array:
-        if len(record) < 4 * lag:
-            return np.full(len(often), np.nan)
-        now, later = np.abs(record.log_return[:-lag]), np.abs(record.log_return[lag:])
-        pairs = often[:, :-lag]
-        both = np.where(np.isnan(now + later), np.nan, 1.0)
-        (mean, variance), (mean_later, variance_later) = (_moments(x * both, pairs) for x in (now, later))
-        together = _mean(pairs, now * later) - mean * mean_later
-        return np.asarray(together / np.sqrt(variance * variance_later))
 
-    return of_size
+def size_autocorrelation(log_return: Array, often: Array, lag: int) -> Array:
+    """(B,) of |r|; NaN where the record is shorter than four lags."""
+    if len(log_return) < 4 * lag:
+        return np.full(len(often), np.nan)
+    now, later = np.abs(log_return[:-lag]), np.abs(log_return[lag:])
+    pairs = often[:, :-lag]
+    both = np.where(np.isnan(now + later), np.nan, 1.0)
+    (mean, variance), (mean_later, variance_later) = (_moments(x * both, pairs) for x in (now, later))
+    together = _mean(pairs, now * later) - mean * mean_later
+    return np.asarray(together / np.sqrt(variance * variance_later))
 
 
 def _events(sign: float) -> Statistic[Record]:
@@ -207,12 +200,16 @@ def _spell(high: bool) -> Statistic[Record]:
     return hours
 
 
-def _diurnal(record: Record, often: Array) -> Array:
-    """Mean |r| of the hour of the day that has most over that of the hour that has least."""
-    if len(np.unique(record.hour)) < 2:
-        return np.full(len(often), np.nan)
-    by_hour = [_mean(often, np.where(record.hour == hour, np.abs(record.log_return), np.nan)) for hour in range(24)]
-    return np.asarray(np.nanmax(by_hour, axis=0) / np.nanmin(by_hour, axis=0))
+def _diurnal(said: Callable[[list[Array]], Array]) -> Statistic[Record]:
+    """What is `said` of the mean |r| of each hour of the day, (B,) each; NaN where the bars know of one hour only."""
+
+    def of_day(record: Record, often: Array) -> Array:
+        if len(np.unique(record.hour)) < 2:
+            return np.full(len(often), np.nan)
+        size = np.abs(record.log_return)
+        return said([_mean(often, np.where(record.hour == hour, size, np.nan)) for hour in range(24)])
+
+    return of_day
 
 
 def _extreme(values: Array, often: Array) -> Array:

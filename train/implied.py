@@ -31,6 +31,9 @@ def measured(found: Likeness) -> list[tuple[str, float, str]]:
     before = implied[:, ::month][:, : realised.shape[1]]
     yearly = np.sqrt(HOURS_PER_YEAR / hours)
     return [
+        ("level, %", 100 * float(np.median(implied)), "42 (BTC); the volatility of its window sets it"),
+        ("least in a path, %", 100 * float(np.median(implied.min(1))), "30"),
+        ("most in a path, %", 100 * float(np.median(implied.max(1))), "86"),
         ("level over its mean, least in a path", float(np.median(implied.min(1) / implied.mean(1))), "0.71 (30 of 42)"),
         ("level over its mean, most in a path", float(np.median(implied.max(1) / implied.mean(1))), "2.05 (86 of 42)"),
         ("points over the following realised", 100 * float((before - realised * yearly).mean()), "+9"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from pydantic import Field, field_validator
@@ -102,7 +103,7 @@ def learn(
     judges = [Validator(world) for world in members(task, settings.members, settings.validation_paths, 2, validation)]
     model = model_for(family, settings)
     if settings.warm_up:
-        _warmed(model, task, settings, warming, report, tuned or {})
+        warmed(model, task, settings, warming, report, tuned or {})
     callback = Learning(family, judges, settings, report)
     model.learn(settings.steps, callback=callback)
     seconds = time.perf_counter() - started
@@ -192,15 +193,15 @@ class Learning(BaseCallback):
         return improvement
 
 
-def _warmed(
+def warmed(
     model: TensorPPO,
     task: Task,
     settings: Settings,
     generator: torch.Generator,
-    report: Callable[[Progress], None],
-    tuned: Mapping[str, float],
+    report: Callable[[Progress], None] = lambda progress: None,
+    tuned: Mapping[str, float] = MappingProxyType({}),
 ) -> None:
-    """The actor after pathwise gradients or imitation."""
+    """The actor after pathwise gradients or imitation, of a hedge at its `tuned` parameter."""
     worlds = members(pathwise.divisible(task), settings.members, settings.warm_up_paths, 1, generator)
     policy = model.policy
     assert isinstance(policy, BandActorCritic)

@@ -17,7 +17,7 @@ from envs.markets.garch import GarchMarket
 from envs.seeding import generators
 from envs.types import Quote
 from envs.volatility.memory import Filter, Memory
-from train import fidelity, premium, ranges
+from train import fidelity, fitted, premium, ranges
 from train.fidelity import Record, Target
 
 Array = NDArray[Any]
@@ -60,6 +60,8 @@ def judged(
     hours = bars.bar_hours
     statistics, core = fidelity.of_returns(hours), fidelity.core_of(hours)
     targets = fidelity.compared(real, run.records, statistics, core, BLOCK_HOURS / hours, SEED)
+    paths = [record.log_return for record in run.records]
+    targets += fitted.judged(real.log_return, paths, hours, BLOCK_HOURS / hours, SEED, tell)
     daily = None
     if funding is not None:
         rates = premium.window_of(funding, bars.frame.index[0], bars.frame.index[-1])
@@ -111,6 +113,23 @@ def simulated(calibration: Calibration, like: Record, paths: int, tell: Progress
         state, (memory,), (quote,) = market.step(state, (known,))
         rows[bar] = _seen(market.filters[0], before, known, quote).numpy()
     return _run(rows, like)
+
+
+@torch.inference_mode()
+def returns(settings: GarchMarket.Settings, bars: int, paths: int, seed: int, tell: Callable[[str], None]) -> Array:
+    """Log returns (bars, paths, assets) of the market of `settings`; `tell` hears which share is done."""
+    (generator,) = generators(seed, 1)
+    market = GarchMarket(settings, 1, generator, torch.float32, torch.device("cpu"))
+    state, memories = market.initial(paths)
+    before = torch.stack([quote.spot for quote in market.quote(state, memories)], -1)
+    shown = np.empty((bars, paths, len(settings.assets)))
+    for bar in range(bars):
+        if bar % TOLD == 0:
+            tell(f"{bar / bars:.0%}")
+        state, memories, quotes = market.step(state, memories)
+        spot = torch.stack([quote.spot for quote in quotes], -1)
+        shown[bar], before = torch.log(spot / before).numpy(), spot
+    return shown
 
 
 def daily_mean(rate: Array, bar_hours: float) -> Array:

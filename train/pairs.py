@@ -10,18 +10,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from envs.calibration import Calibration
 from envs.history import Bars
 from envs.markets.garch import GarchMarket
-from envs.seeding import generators
 from envs.types import BadInput
 from train import fidelity, likeness
 from train.fidelity import Target
-from train.likeness import BLOCK_HOURS, TOLD, Progress
+from train.likeness import BLOCK_HOURS, Progress
 
 Array = NDArray[Any]
 
@@ -123,24 +121,12 @@ def fitted(calibrations: tuple[Calibration, Calibration], real: Array, tell: Pro
     return float(brentq(miss, 0.0, furthest, xtol=TOLERANCE))
 
 
-@torch.inference_mode()
 def simulated(
     calibrations: tuple[Calibration, Calibration], copula: float, bars: int, seed: int, tell: Callable[[str], None]
 ) -> list[Array]:
     """Log returns (bars, 2) of each of likeness.PATHS paths; `tell` hears which share is done."""
-    (generator,) = generators(seed, 1)
     settings = GarchMarket.Settings(assets=calibrations, correlation=((1, copula), (copula, 1)))
-    market = GarchMarket(settings, 1, generator, torch.float32, torch.device("cpu"))
-    state, memories = market.initial(likeness.PATHS)
-    before = torch.stack([quote.spot for quote in market.quote(state, memories)], -1)
-    shown = np.empty((bars, likeness.PATHS, 2))
-    for bar in range(bars):
-        if bar % TOLD == 0:
-            tell(f"{bar / bars:.0%}")
-        state, memories, quotes = market.step(state, memories)
-        spot = torch.stack([quote.spot for quote in quotes], -1)
-        shown[bar], before = torch.log(spot / before).numpy(), spot
-    return list(shown.transpose(1, 0, 2))
+    return list(likeness.returns(settings, bars, likeness.PATHS, seed, tell).transpose(1, 0, 2))
 
 
 def _correlation(pair: Array) -> float:

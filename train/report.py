@@ -18,6 +18,7 @@ from train.evaluate import Judgement
 from train.page import document, row, table
 from train.pictures import MEASURES
 from train.statistics import Interval
+from train.stress import Stressed
 
 SHOWN_SEED = 20  # of the paths that the policy is shown on; not of those that it is judged on
 MIN_BLOCKS = 30  # fewer make percentile intervals too narrow
@@ -51,14 +52,22 @@ TERMS = {
 }
 
 
-def write(path: Path, model: Model, judgements: Sequence[Judgement], seed: int = SHOWN_SEED) -> Path:
+def write(
+    path: Path,
+    model: Model,
+    judgements: Sequence[Judgement],
+    seed: int = SHOWN_SEED,
+    scenarios: Sequence[Stressed] = (),
+) -> Path:
     """The report on `model` at `path`, its folder made if need be; `seed` draws the path that shows the policy."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(model, judgements, seed), encoding="utf-8")
+    path.write_text(page(model, judgements, seed, scenarios), encoding="utf-8")
     return path
 
 
-def page(model: Model, judgements: Sequence[Judgement], seed: int = SHOWN_SEED) -> str:
+def page(
+    model: Model, judgements: Sequence[Judgement], seed: int = SHOWN_SEED, scenarios: Sequence[Stressed] = ()
+) -> str:
     card = model.card
     body = [
         f"<h1>{escape(card.name)}: {escape(card.task.about)}</h1>",
@@ -67,6 +76,7 @@ def page(model: Model, judgements: Sequence[Judgement], seed: int = SHOWN_SEED) 
         "<h2>How to read it</h2>",
         _terms(card),
         *(_judged(judgement, card) for judgement in judgements),
+        *_stress(scenarios),
         "<h2>The policy at work</h2>",
         _gallery(portrait.of_policy(model, seed)),
         *_left_out(card),
@@ -135,6 +145,15 @@ def _hedge(hedge: Hedge) -> str:
     return f"{name} at a taker fee of {BP * hedge.execution.tiers[0].taker:g} bp"
 
 
+def _stress(scenarios: Sequence[Stressed]) -> Iterator[str]:
+    """Every agent's measure in every scenario, and what each scenario is."""
+    if scenarios:
+        heads = ["scenario", *(f"{name}, bp" for name in scenarios[0].rows)]
+        rows = [row(one.name, [number(BP * own["measure"], 0) for own in one.rows.values()]) for one in scenarios]
+        told = "".join(f"<li>{escape(one.name)}: {escape(one.about)} ({one.paths} paths)</li>" for one in scenarios)
+        yield f"<h2>Stress</h2>{table('The trained measure of every hedge', heads, rows)}<ul>{told}</ul>"
+
+
 def _left_out(card: Card) -> Iterator[str]:
     if not portrait.single_option(card.task):
         yield "<p>Bands against the spot are drawn only for a book of one option hedged with one perpetual.</p>"
@@ -186,6 +205,7 @@ def _sample(judgement: Judgement) -> Iterator[str]:
     paths = "independent paths" if blocks == count else "overlapping windows"
     effective = min(judgement.effective, count)
     yield f"{count:,} {paths}; {blocks:,} blocks resampled; effective sample about {_rough(effective)}."
+    yield from (f"FORCED: {each}." for each in judgement.forced)
     if blocks < MIN_BLOCKS:
         yield f"With only {blocks} blocks the intervals are too narrow as a rule: read them as an indication."
     for name, share in (("ES95", 0.05), ("ES99", 0.01)):

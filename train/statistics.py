@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Generator, Tensor
@@ -12,6 +13,7 @@ from envs.objective import expected_shortfall
 
 CONFIDENCE = 0.95
 REPLICATES = 1000
+MANY, GROUPS = 100_000, 2048  # independent losses from which on replicates are linear; groups that they draw
 Y_WEIGHT = 1.5  # standard deviations that Y adds to the mean: Cao, Chen, Hull and Poulos (2021)
 
 
@@ -39,10 +41,22 @@ def summary(losses: Tensor) -> dict[str, float]:
     return {name: float(value) for name, value in row.items()}
 
 
+def tail_sample(losses: Tensor, level: float, effective: float) -> float:
+    """How many independent losses (N,) the expected shortfall at `level` is worth, of `effective` ones in all.
+
+    Kish (1965), Survey Sampling: (Σx)²/Σx², here of what the losses of the tail exceed its edge by, so that a tail
+    whose few largest losses make its mean counts as those few.
+    """
+    beyond = (losses - losses.kthvalue(max(1, int(level * len(losses)))).values).clamp(min=0)
+    square = beyond.square().sum()
+    kish = float(beyond.sum().square() / square) if square > 0 else (1 - level) * len(losses)
+    return min(1.0, effective / len(losses)) * kish
+
+
 class Resampled:
     """Bootstrap replicates over `blocks` (N,) int64 of losses (N, G): whole blocks are drawn with replacement.
 
-    For all agents at once.
+    For all agents at once. Without `blocks` each loss is its own.
     """
 
     def __init__(self, losses: Tensor, generator: Generator, blocks: Tensor | None = None) -> None:
@@ -51,8 +65,21 @@ class Resampled:
         found = torch.arange(len(losses)) if blocks is None else blocks
         self.blocks = torch.unique(found, return_inverse=True)[1]
         self.count = int(self.blocks.max()) + 1
-        self.order = self.losses.argsort(dim=0, descending=True)
-        self.sorted = self.losses.gather(0, self.order)
+
+    @property
+    def many(self) -> bool:
+        """Whether so many independent losses are at hand that `linear` replicates are as good as others."""
+        return self.count == len(self.losses) >= MANY
+
+    @cached_property
+    def order(self) -> Tensor:
+        """(N, G) int64: each agent's losses, the worst first."""
+        return self.losses.argsort(dim=0, descending=True)
+
+    @cached_property
+    def sorted(self) -> Tensor:
+        """(N, G), the worst first."""
+        return self.losses.gather(0, self.order)
 
     def replicates(self, level: float, count: int = REPLICATES) -> tuple[Tensor, Tensor, Tensor]:
         """(R, G) replicates of the mean, of the standard deviation, and of the expected shortfall at `level`."""
@@ -65,6 +92,18 @@ class Resampled:
         rows = torch.arange(len(self.losses))
         drawn = (rows.repeat_interleave(self._weight()) for _ in range(count))
         return torch.stack([measure(self.losses[chosen].T) for chosen in drawn])
+
+    def linear(self, observed: Tensor, moved: Tensor, count: int = REPLICATES) -> Tensor:
+        """(R, G) replicates of a measure `observed` (G,) that each loss moves by `moved` (N, G), its influence.
+
+        Hampel (1974), J. Amer. Statist. Assoc. 69, 383: off by O(1/N). Groups of consecutive losses are drawn, which
+        are as independent as they are.
+        """
+        groups = torch.arange(len(moved)) * GROUPS // len(moved)
+        sums = moved.new_zeros(GROUPS, moved.shape[1]).index_add_(0, groups, moved - moved.mean(0))
+        drawn = torch.randint(GROUPS, (count, GROUPS), generator=self.generator)
+        weight = torch.zeros(count, GROUPS, dtype=moved.dtype).scatter_add_(1, drawn, torch.ones_like(drawn).to(moved))
+        return observed + weight @ sums / len(moved)
 
     def _weight(self) -> Tensor:
         """(N,) int64, how often each loss is drawn."""

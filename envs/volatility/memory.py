@@ -10,7 +10,7 @@ from torch import Tensor
 
 from envs import shocks
 from envs.calibration import Calibration
-from envs.types import added
+from envs.types import BadInput, added
 from envs.volatility import garch, regimes
 
 
@@ -31,13 +31,21 @@ class Filter:
     """Haas, Mittnik and Paolella's regimes (Hamilton's filter) and the cascade intensity, for P markets at once."""
 
     def __init__(self, calibration: Calibration, dtype: torch.dtype, device: torch.device, horizon: int) -> None:
-        """`horizon`: the longest forecast that will be asked for, in bars."""
+        """`horizon`: the longest forecast that will be asked for, in bars.
+
+        Raises BadInput where the variance has no long run.
+        """
         self.bar = calibration.source.bar_hours / 8760
         self.regimes = garch.RegimeTensors.of(calibration.regimes, dtype, device)
         self.shocks = calibration.shocks
         self.implied_bars = calibration.implied_bars
         news = self.shocks.news_gain
         fed = replace(self.regimes, alpha=news * self.regimes.alpha, leverage=news * self.regimes.leverage)
+        if (radius := regimes.spectral_radius(fed.double())) >= 1:
+            weights = "alpha, leverage or beta, or shocks.news_gain"
+            raise BadInput(
+                f"regimes: spectral radius {radius:.6g} is not below 1, the variance explodes; lower {weights}"
+            )
         self.weights = self.shocks.variance_gain * regimes.forecast_weights(fed, max(horizon, self.implied_bars))
         self.columns = self.weights.T.contiguous().unbind()  # what a forecast of many horizons gathers from
         self.implied_weights = self.weights[self.implied_bars].tolist()

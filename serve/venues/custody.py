@@ -9,8 +9,8 @@ from decimal import ROUND_DOWN, Decimal
 from torch import Tensor
 
 from envs.custody import Custodian, Extremes
-from envs.margin import Health, Prices
 from serve.events import Deleveraged, QuoteEvent
+from serve.margining import health
 from serve.market import Market, Sight, accounts, one
 from serve.venues.matching import CENT_PARTS, decimal
 
@@ -27,7 +27,7 @@ class Custody:
         margined = self._custodian(sight).margined
         if not any(sight.positions) or not (margined or quote.deleveraged > 0):
             return ()
-        views = self.market.views(sight.quotes, sight.memories)
+        views = self.market.views(sight)
         traded, held = self.market.traded(sight, views), self.market.portfolio(sight, hedged=False)
         before = accounts(sight)
         after = self._custodian(sight).enforced(before, held, traded, views, _extremes(sight, quote))
@@ -42,28 +42,22 @@ class Custody:
         """Whether the account could hold `units` more of a leg, bought at its mark."""
         if not self._custodian(sight).margined:
             return True
-        views = self.market.views(sight.quotes, sight.memories)
+        views = self.market.views(sight)
         mark = decimal(float(self.market.traded(sight, views).mark[0, leg]))
         then = replace(sight, positions=_plus(sight.positions, leg, units), cash=_plus(sight.cash, leg, -units * mark))
-        health = self._health(then)
-        return bool((health.equity >= health.requirement).all())
+        at = health(self.market, then)
+        return bool((at.equity >= at.requirement).all())
 
     def use(self, sight: Sight) -> float:
         """Maintenance over equity, of the account that is worst off; 0 without margin, at most 1e9."""
         if not self._custodian(sight).margined:
             return 0.0
-        health = self._health(sight)
-        used: Tensor = health.requirement / health.equity.clamp(min=1e-9)
+        at = health(self.market, sight)
+        used: Tensor = at.requirement / at.equity.clamp(min=1e-9)
         return float(used.max().clamp(max=1e9))
 
     def _custodian(self, sight: Sight) -> Custodian:
         return self.market.served(sight.book).custodian
-
-    def _health(self, sight: Sight) -> Health:
-        views = self.market.views(sight.quotes, sight.memories)
-        spot = one(0.0).new_tensor([[quote.spot for quote in sight.quotes]])
-        at = (self.market.portfolio(sight, hedged=False), self.market.traded(sight, views), views, Prices.at(spot))
-        return self._custodian(sight).health(accounts(sight), *at)
 
     def _shares(self, out: list[bool], costs: list[float], notionals: list[float]) -> list[float]:
         """Of each leg's notional that its liquidation costs; legs under cross margin bear it alike."""

@@ -27,9 +27,11 @@ from serve.events import (
     PositionsReport,
     QuoteEvent,
     Rejected,
+    VenueTime,
 )
 from serve.ledger import ZERO
 from serve.market import Listing, Market, Sight
+from serve.smile import Smile
 from serve.state import State
 from serve.venues.accruing import Accrual
 from serve.venues.custody import Custody
@@ -74,6 +76,7 @@ class Paper:
         `state`: where the core stands after the quote. Under portfolio margin the book that it hedges counts.
         """
         self._core, trusted = state, state.trusted.get(quote.asset)
+        self.surfaced(state.smiles)
         if self._screen.quotes.get(quote.asset) is not quote or trusted is None or trusted.quoted_at < quote.quoted_at:
             return ()
         made = self._made(quote)
@@ -92,6 +95,10 @@ class Paper:
     def remembered(self, memories: Mapping[str, Memory]) -> None:
         """What each asset's past leaves behind after one more bar."""
         self._screen.remembered(memories)
+
+    def surfaced(self, smiles: Mapping[str, Smile]) -> None:
+        """At what options are listed from here on, by asset."""
+        self._screen.smiles = smiles
 
     def listed(self, symbol: str, listing: Listing) -> None:
         """What an option leg trades from here on."""
@@ -118,12 +125,11 @@ class Paper:
         if question.what == "positions":
             held = tuple((symbol, self._records.ledger.position(symbol)) for symbol in self._market.symbols)
             return (PositionsReport(now, now, held),)
+        if question.what == "time":
+            return (VenueTime(now, 0, 2 * self._latency),)
         sight = self._sight(now)
-        return (
-            BalanceReport(
-                now, now, self._records.ledger.hedge_cash, 0.0 if sight is None else self._custody.use(sight)
-            ),
-        )
+        use = 0.0 if sight is None else self._custody.use(sight)
+        return (BalanceReport(now, now, self._records.ledger.hedge_cash, use),)
 
     def accrue(self, now: int, asset: str) -> tuple[Event, ...]:
         """An asset's funding since the last call, at the mark and rate of that time."""
@@ -141,6 +147,7 @@ class Paper:
         `sent`: every order by id. `state`: where the core stands, if there is any.
         """
         self._core = state
+        self.surfaced({} if state is None else state.smiles)
         self._records.symbols.update({name: order.symbol for name, order in sent.items()})
         for event in events:
             if isinstance(event, QuoteEvent) and state is not None and event.asset in state.pasts:
@@ -278,6 +285,7 @@ class Paper:
             coins=tuple(core.ledger.coins.get(name, ZERO) for name in market.assets),
             listings=tuple(screen.listings.get(symbol) for symbol in market.symbols),
             targets=tuple(core.targets[name] for name in market.assets),
+            smiles=tuple(screen.smiles.get(name) for name in market.assets),
         )
 
     def _drawn(self) -> float:

@@ -9,7 +9,8 @@ from envs.instrument import View
 from envs.types import Greeks
 from envs.volatility.memory import Memory
 from serve.events import QuoteEvent
-from serve.market import Listing, Market, quote_tensors
+from serve.market import Listing, Market
+from serve.smile import Smile
 
 
 class Screen:
@@ -18,6 +19,7 @@ class Screen:
         self.quotes: dict[str, QuoteEvent] = {}  # by asset
         self.memories: dict[str, Memory] = {}
         self.listings: dict[str, Listing] = {}  # by symbol
+        self.smiles: Mapping[str, Smile] = {}
 
     @property
     def whole(self) -> bool:
@@ -63,6 +65,5 @@ class Screen:
     def _seen(self, symbol: str, now: int) -> tuple[Greeks, View]:
         market, leg = self.market, self.market.symbols.index(symbol)
         name, instrument, quote = market.asset_of[symbol], market.contract.hedges[leg].instrument, self.quote(symbol)
-        surface = market.observer.surfaces[market.assets[name]]
-        view = View(quote_tensors(quote), self.memories[name], surface, market.contract.bar)
+        view = market.view(quote, self.memories[name], self.smiles.get(name), now)
         return instrument.greeks(market.leg_terms(leg, self.listings.get(symbol), quote.spot, now), view), view

@@ -12,12 +12,21 @@ from torch import Tensor
 from envs.calibration import Calibration
 from envs.history import DATA
 from envs.seeding import generators
+from envs.types import BadInput
 from envs.volatility import garch, regimes
 from envs.volatility.memory import Filter, Memory
 
 CALIBRATION = Calibration.load(DATA / "btc_2017_2022.toml")
 CPU = torch.device("cpu")
 FILTER = Filter(CALIBRATION, torch.float64, CPU, 800)
+
+
+@pytest.mark.parametrize(("name", "value"), [("alpha", 3.0), ("beta", 1.2), ("leverage", 9.0)])
+def test_weights_whose_variance_has_no_long_run_are_refused(name: str, value: float) -> None:
+    weights = (value, *getattr(CALIBRATION.regimes, name)[1:])
+    law = CALIBRATION.model_copy(update={"regimes": CALIBRATION.regimes.model_copy(update={name: weights})})
+    with pytest.raises(BadInput, match=r"spectral radius [^\n]* not below 1, the variance explodes; lower"):
+        Filter(law, torch.float64, CPU, 10)
 
 
 def walked(filter: Filter, returns: Tensor) -> Memory:

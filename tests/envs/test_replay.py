@@ -5,27 +5,18 @@ from __future__ import annotations
 import copy
 from dataclasses import fields
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agents.classical.delta import Delta
-from envs import constant, funding, recording, shocks
-from envs.contract import Claim, Contract
-from envs.history import Bars
-from envs.instruments.option import Option
+from envs import constant, shocks
 from envs.markets.replay import ReplayMarket, State
-from envs.objectives.mean_shortfall import MeanShortfall
-from envs.observation import Observer
 from envs.recording import Recording
 from envs.seeding import generators
 from envs.types import BadInput, taken
 from envs.volatility.memory import Memory
-from train import history
 
 VENUE = constant.Venue()
 CALIBRATION = constant.calibration(VENUE, 0.8, news=0.05, persistence=0.99, asset="btc")
@@ -173,107 +164,3 @@ def test_a_whole_window_can_be_walked_to_its_end(market: ReplayMarket) -> None:
         state, memories, _ = market.step(state, memories)
     assert isinstance(state, State)
     assert state.place.tolist() == [ROWS - 1]
-
-
-# The split.
-
-END = pd.Timestamp(CALIBRATION.source.last)
-OBJECTIVE = MeanShortfall()
-SHORT = Contract(claims=(Claim(instrument=Option(bars=48)),), bars=48, decision_bars=12)
-NO_FUNDING = pd.Series([], index=pd.DatetimeIndex([], tz="UTC"), dtype=float)
-
-
-def bars(first: pd.Timestamp, count: int) -> Bars:
-    index = pd.date_range(first, periods=count, freq="h", name="time")
-    price = 40_000 * np.exp(0.01 * np.random.default_rng(5).standard_normal(count).cumsum())
-    columns = dict.fromkeys(("open", "high", "low", "close"), price)
-    frame = pd.DataFrame({**columns, "volume": 1.0, "splice": False, "venue": ""}, index=index)
-    return Bars("test", frame, 1.0)
-
-
-def test_bars_within_the_calibration_window_are_refused() -> None:
-    with pytest.raises(BadInput, match="0 bars after the calibration window's end") as raised:
-        history.after(CALIBRATION, bars(END - pd.Timedelta(hours=3999), 4000), NO_FUNDING)
-    assert len(str(raised.value).splitlines()) == 1
-
-
-def test_too_few_later_bars_are_refused() -> None:
-    short = 2 * history.WARM_UP - 1
-    with pytest.raises(BadInput, match=f"{short} bars after"):
-        history.after(CALIBRATION, bars(END + pd.Timedelta(hours=1), short), NO_FUNDING)
-
-
-def test_only_bars_after_the_calibration_window_are_kept() -> None:
-    given_bars = bars(END - pd.Timedelta(hours=99), 100 + 2 * history.WARM_UP)
-    record = history.after(CALIBRATION, given_bars, NO_FUNDING)
-    index = record.bars.frame.index
-    assert index[0] == END + pd.Timedelta(hours=1)
-    assert len(index) == len(record.funding_rate) == 2 * history.WARM_UP
-    assert record.first == index[history.WARM_UP]
-    assert record.last == index[-1] == given_bars.frame.index[-1]
-    _, may = record.bars.log_returns()
-    assert not may[0]  # the return into the first bar begins before the split
-
-
-def test_a_window_without_zone_ends_in_utc() -> None:
-    naive = CALIBRATION.source.model_copy(update={"last": END.tz_localize(None).isoformat()})
-    given_bars = bars(END - pd.Timedelta(hours=9), 10 + 2 * history.WARM_UP)
-    record = history.after(CALIBRATION.model_copy(update={"source": naive}), given_bars, NO_FUNDING)
-    assert record.bars.frame.index[0] == END + pd.Timedelta(hours=1)
-
-
-def test_unrecorded_funding_is_that_of_the_calibrated_mean_premium() -> None:
-    first = (END + pd.Timedelta(days=2)).floor("D")
-    known = pd.Series([0.25], index=pd.DatetimeIndex([first]))
-    record = history.after(CALIBRATION, bars(END + pd.Timedelta(hours=1), 2 * history.WARM_UP), known)
-    usual = float(funding.funding_rate(torch.tensor(CALIBRATION.funding.mean_premium, dtype=torch.float64)))
-    on_day = record.bars.frame.index.floor("D") == first
-    assert on_day.sum() == 24
-    assert (record.funding_rate[on_day] == 0.25).all()
-    assert record.funding_rate[~on_day] == pytest.approx(usual)
-
-
-def test_the_world_of_history_starts_after_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In whole windows a day apart, each with its calendar quarter; a hedger can be carried to every expiry."""
-    monkeypatch.setattr(history, "WARM_UP", 60)
-    contract = SHORT
-    record = history.after(CALIBRATION, bars(END + pd.Timedelta(hours=1), 800), NO_FUNDING)
-    whole = ReplayMarket.Settings(assets=(CALIBRATION,))
-    kind = ReplayMarket(whole, 48, torch.Generator(), torch.float32, CPU, of(record))
-    observer = Observer(contract, kind.calibrations, kind.filters, kind.surfaces)
-    world, quarters = history.world(observer, OBJECTIVE, record, 1)
-    places = world.state.place.numpy()
-    starts = record.bars.frame.index[places]
-    assert int(places.min()) >= 60
-    assert set(np.diff(places)) == {history.EVERY}
-    assert int(places[-1]) + 48 < 800 <= int(places[-1]) + 48 + history.EVERY
-    assert int(quarters[0]) == 0
-    assert (quarters.numpy() == (starts.year * 4 + starts.quarter) - (starts[0].year * 4 + starts[0].quarter)).all()
-    assert world.episode.memories[0].bars.tolist() == places.tolist()
-    spot = record.bars.frame["close"].to_numpy()
-    assert world.episode.quotes[0].spot.numpy() == pytest.approx(spot[places], rel=1e-6)
-    for _ in range(contract.decisions):
-        _, ended, _ = world.advance(Delta().band(world.observation))
-    assert ended.all()
-    assert world.episode.quotes[0].spot.numpy() == pytest.approx(spot[places + 48], rel=1e-6)
-
-
-def of(record: history.Record) -> Recording:
-    return recording.of([record.bars], [record.funding_rate], torch.float32, CPU)
-
-
-def test_a_book_on_two_assets_is_not_judged_on_one_history() -> None:
-    record = history.after(CALIBRATION, bars(END + pd.Timedelta(hours=1), 2 * history.WARM_UP), NO_FUNDING)
-    both = (CALIBRATION, OTHER)
-    market = ReplayMarket(ReplayMarket.Settings(assets=both), 48, torch.Generator(), torch.float64, CPU, recorded())
-    observer = Observer(SHORT, both, market.filters, market.surfaces)
-    with pytest.raises(BadInput, match="the book is on 2 assets"):
-        history.world(observer, OBJECTIVE, record, 1)
-
-
-def test_bars_of_another_length_than_the_calibrations_are_refused() -> None:
-    """Daily returns read as hourly ones would be filtered as cascade after cascade."""
-    daily = bars(END + pd.Timedelta(hours=1), 2 * history.WARM_UP)
-    index = pd.date_range(END + pd.Timedelta(days=1), periods=len(daily.frame), freq="D", name="time")
-    with pytest.raises(BadInput):
-        history.after(CALIBRATION, Bars("daily", daily.frame.set_index(index), 24.0), NO_FUNDING)

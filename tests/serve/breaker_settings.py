@@ -30,6 +30,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "margin_distance": limit(0.02, 0.05),
     "oracle_deviation": {**limit(0.02, 0.005), "fewest_sources": 2, "source_seconds": 60},
     "order_rate": {**limit(40, 20), "window_seconds": 60},
+    "own_patterns": {
+        "window_seconds": 3600,
+        "pulled": limit(200, 100),
+        "turned": limit(200, 100),
+        "crossed": limit(20, 10),
+    },
     "policy_disagreement": limit(20, 10),
     "policy_invalid": limit(0.25, 0.1),
     "price_jump": {"fraction": limit(0.06, 0.03), "sigmas": limit(12, 8), "shortest_seconds": 900},

@@ -191,10 +191,11 @@ def test_what_cannot_be_true_halts_until_a_person_looks(event: Event, words: str
     assert state.risk is RiskState.HALTED
     assert words in state.strictest()
     clear = Operator(START + 10, "acknowledge", "ann", "checked", "integrity")
-    assert fold([*opening(), event, clear])[0].risk is RiskState.ACTIVE
+    assert fold([*opening(), event, clear])[0].risk is RiskState.REDUCING
+    assert fold([*opening(), event, clear, clear])[0].risk is RiskState.ACTIVE
 
 
-def test_halt_cancels_sends_nothing_and_resume_decides_at_once() -> None:
+def test_halt_cancels_sends_nothing_and_resuming_twice_decides_at_once() -> None:
     halt = Operator(START + 5, "halt", "ann", "exercise", "")
     state, outputs = fold([*opening(), reply(), halt, DecisionDue(START + HOUR), quote(START + HOUR + 1)])
     assert state.risk is RiskState.HALTED
@@ -202,7 +203,9 @@ def test_halt_cancels_sends_nothing_and_resume_decides_at_once() -> None:
     assert len(of(SubmitOrder, outputs)) == 1
     _, before = fold([*opening(), reply()])
     resume = Operator(START + 7, "resume", "ann", "over", "")
-    state, outputs = fold([*opening(), reply(), *filled(before), halt, resume])
+    state, _ = fold([*opening(), reply(), *filled(before), halt, resume])
+    assert state.risk is RiskState.REDUCING
+    state, outputs = fold([*opening(), reply(), *filled(before), halt, resume, resume])
     assert state.risk is RiskState.ACTIVE
     assert len(of(Infer, outputs)) == 2
 

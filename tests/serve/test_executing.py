@@ -5,19 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents import card
+from envs import decision
 from serve.commands import Decision, Denied, Output, SubmitOrder
-from serve.config import Bands, Execution
+from serve.config import Bands, Execution, Target
 from serve.engine import Engine
 from serve.events import Event, Operator
 from serve.executing import Climate, shrunk, strain, width
+from serve.feed import QuoteModel
+from serve.holdings import DTYPE, Book
+from serve.market import Market, Sight
 from serve.state import State
-from tests.serve.support import CALM, SPOT, START, call, opening, quote, started
+from tests.serve.support import ASSETS, CALM, LEGS, SPOT, START, TARGET, call, opening, quote, started
 
 BANDS = Bands(**CALM, calm_width=1.6, stress_width=0.4)
 EXECUTION = Execution(**CALM, depth_share=0.5, stress_share=0.25, slice_seconds=60, slippage=0.01, option_slippage=0.2)
@@ -124,3 +131,37 @@ def test_a_persons_override_of_a_soft_limit_is_recorded_and_runs_out() -> None:
             outputs += more
         sent[name] = sum(each.units for each in outputs if isinstance(each, SubmitOrder))
     assert sent == {"before": 2, "lifted": 3, "late": 2}
+
+
+def band_of_the_shipped_policy(moves: list[float]) -> tuple[float, float]:
+    """The width that it sets around a short call after 150 calm hours and `moves`, and the tuned band's there."""
+    model = card.load(Path(__file__).parents[2] / "models" / "short_call", DTYPE)
+    market, closes = Market(model.card.task, ASSETS, LEGS), [SPOT * (1 + 0.002 * (-1) ** k) for k in range(150)]
+    for move in moves:
+        closes.append(closes[-1] * (1 + move))
+    now = QuoteModel(market, "BTC", tuple(closes)).quote(START, closes[-1])
+    sight = Sight(
+        time=START,
+        quotes=(now,),
+        memories=(market.remembered(0, closes),),
+        book=Book().traded(call(strike=now.spot, bars=360).holding),
+        positions=(D(5),),
+        cash=(D(-5) * D(repr(now.spot)),),
+        claims_cash=D(5000),
+        coins=(D(0),),
+        listings=(None,),
+        targets=(Target(**TARGET),),
+        smiles=(None,),
+    )
+    seen = market.observe(sight)
+    action = model.network(torch.tensor(seen.features, dtype=DTYPE)).detach()
+    band = decision.read(action[None, None], seen.observation)
+    return float(band.upper - band.lower), 2 * float(seen.observation.half_width)
+
+
+def test_the_learned_band_is_wider_in_calm_and_tighter_in_stress() -> None:
+    """As learned, not by a rule: also over the tuned band at the same time, which follows gamma and cost alone."""
+    found = [band_of_the_shipped_policy(moves) for moves in ([], [-0.03, 0.02] * 4, [-0.03, 0.03] * 20)]
+    widths, shares = [width for width, _ in found], [width / tuned for width, tuned in found]
+    assert widths[0] > 1.5 * widths[1] > 2 * widths[2] > 0
+    assert shares[0] > 1.3 * shares[1] > 1.5 * shares[2] > 0

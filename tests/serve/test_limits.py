@@ -22,6 +22,7 @@ LIMITS = Limits(
     legs={"P": LegLimits(order=limit("5", "5"), position=limit("8", "8"))},
     stress_loss=limit("100", "200"),
     notional=limit("1000", "1000"),
+    order_value=limit("600", "700"),
     collar=D("0.02"),
     max_messages=2,
     per_seconds=60,
@@ -37,7 +38,7 @@ def position(low: str = "0", high: str | None = None) -> Measure:
     return Measure("position:P", D(low), D(low if high is None else high), D(1), D(8), D(8))
 
 
-FLAT = Exposure("P", D("0.001"), position(), (delta("0"),), limit("5", "5"), D(100), D(0), ())
+FLAT = Exposure("P", D("0.001"), position(), (delta("0"),), D(100), limit("5", "5"), D(100), D(0), ())
 
 
 def rule(wanted: str, exposure: Exposure = FLAT, how: Rule = Rule.FREE) -> Ruling:
@@ -53,6 +54,15 @@ def test_a_large_order_is_sliced_and_the_rest_comes_soon() -> None:
     assert (ruling.units, ruling.again) == (-5, True)
     assert "order:P is 5" in ruling.reason
     assert rule("4", replace(FLAT, slice=D("1.5"))).units == D("1.5")
+
+
+def test_no_order_is_worth_more_than_its_limit_and_the_rest_comes_soon() -> None:
+    """At a mark of 150 a soft limit of 600 is 4 units; one that a person lifted leaves the hard limit's 700."""
+    dear = replace(FLAT, mark=D(150))
+    ruling = rule("4.5", dear)
+    assert (ruling.units, ruling.again) == (4, True)
+    assert "soft limit order_value is 600" in ruling.reason
+    assert rule("-4.8", replace(dear, overridden=frozenset({"order_value"}))).units == D("-4.666")
 
 
 @pytest.mark.parametrize(("low", "high", "allowed"), [("6", "6", "2"), ("4", "7", "1"), ("8", "8", "0")])

@@ -54,13 +54,14 @@ def sight(position: str = "0", cash: str = "0", spot: float = SPOT, of: Market =
         "coins": (Decimal(0),),
         "listings": (None,),
         "targets": (Target(**TARGET),),
+        "smiles": (None,),
     }
     return Sight(**{**values, **changes})
 
 
 def worth(at: Sight, of: Market = MARKET) -> Worth:
     valuer = Valuer(of, Stress(spot=(0.0,), volatility=(0.0,)))
-    return valuer.valued(at.quotes[0], at.memories[0], at.book, at.listings, at.time).book
+    return valuer.valued(0, of.views(at)[0], at.book, at.listings, at.time).book
 
 
 def distance(at: Sight, of: Market = MARKET) -> float:
@@ -118,7 +119,7 @@ def test_stress_is_the_book_valued_anew() -> None:
     """Each case against the value at the moved quote."""
     valuer = Valuer(MARKET, Stress(spot=(-0.2, 0.1), volatility=(0.0, 0.5)))
     at = sight()
-    whole = valuer.valued(at.quotes[0], at.memories[0], at.book, at.listings, START)
+    whole = valuer.valued(0, MARKET.views(at)[0], at.book, at.listings, START)
     cases = [(-0.2, 0.0), (-0.2, 0.5), (0.1, 0.0), (0.1, 0.5)]
     for (spot, level), change in zip(cases, whole.book.stress, strict=True):
         moved = replace(quote(START, SPOT * (1 + spot)), implied_volatility=0.6 * (1 + level))
@@ -159,6 +160,11 @@ def hedged(*instruments: Any) -> dict[str, Any]:
         ({"numeraire": "coin"}, "counted in coin"),
         ({"closing": "mark"}, "at their mark for free"),
         (claims(Claim(instrument=Option(), count=0, arrivals=Arrivals(rate=0.1))), "claims that arrive"),
+        ({**claims(Claim(instrument=Option(bars=96))), "closing": "mark"}, "claims that outlive the book"),
+        (
+            {"hedges": (Hedge(instrument=CALL, roll_bars=24), Hedge()), "closing": "mark", "margin": Margin()},
+            "options that are listed anew",
+        ),
         (hedged(Perpetual(), Perpetual()), "has 2, the settings name 1"),
         (claims(Claim(instrument=Option(asset=1, bars=48))), "has 2, the settings name 1"),
     ],
@@ -177,6 +183,9 @@ def test_the_shipped_task_is_served() -> None:
     ("market", "words"),
     [
         ({"kind": "gbm", "settings": {}}, "a gbm market"),
+        ({"kind": "heston", "settings": {}}, "a heston market"),
+        ({"kind": "sabr", "settings": {}}, "a sabr market"),
+        ({"kind": "bootstrap", "settings": {"assets": [CALIBRATION]}}, "a bootstrap market"),
         ({"kind": "replay", "settings": {"assets": [CALIBRATION]}}, "a replay market"),
     ],
 )

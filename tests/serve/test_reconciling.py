@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 
+from serve.clock import SECOND
 from serve.commands import Ask, CancelOrder, Output, SubmitOrder
 from serve.engine import Engine
 from serve.events import BalanceReport, Cancelled, Event, Filled, Heartbeat, OrdersReport, PositionsReport
@@ -43,7 +44,7 @@ def positions(at: int, units: Decimal | None, as_of: int | None = None) -> Posit
 
 def test_the_start_asks_for_everything_and_waits_for_it() -> None:
     state, outputs = fold([started(with_model=False)])
-    assert [each.what for each in outputs if isinstance(each, Ask)] == ["orders", "positions", "balance"]
+    assert [each.what for each in outputs if isinstance(each, Ask)] == ["orders", "positions", "balance", "time"]
     silent = [history(), quote(START + 1), call(START + 2)]
     waiting, outputs = fold(silent, state)
     assert not [each for each in outputs if isinstance(each, SubmitOrder)]
@@ -101,7 +102,52 @@ def test_cash_is_compared_with_what_it_was_at_the_start() -> None:
 def test_the_venue_is_asked_again_as_often_as_the_settings_say() -> None:
     state = hedged()
     _, outputs = fold([Heartbeat(START + 10), Heartbeat(START + HOUR), Heartbeat(START + HOUR + 1)], state)
-    assert len([each for each in outputs if isinstance(each, Ask)]) == 3
+    assert len([each for each in outputs if isinstance(each, Ask)]) == 4
+
+
+def test_a_report_that_does_not_agree_is_asked_for_again_soon_and_not_for_ever() -> None:
+    """Every 30 s, twice by the settings, whatever comes in; then as usual."""
+    state, _ = fold([Heartbeat(START + HOUR), positions(START + HOUR + 1, D(1))], hedged())
+    ticks = [quote(START + HOUR + seconds * SECOND) for seconds in (29, 30, 31, 59, 60, 61, 90, 900)]
+    asked = {}
+    for tick in ticks:
+        state, outputs = fold([tick], state)
+        asked[(tick.time - START - HOUR) // SECOND] = [each.what for each in outputs if isinstance(each, Ask)]
+    assert {after: what for after, what in asked.items() if what} == {30: ["positions"], 60: ["positions"]}
+    _, outputs = fold([Heartbeat(START + 2 * HOUR)], state)
+    assert len([each for each in outputs if isinstance(each, Ask)]) == 4
+
+
+def test_a_report_that_agrees_in_time_is_not_asked_for_again() -> None:
+    state, _ = fold([positions(START + 9, D(1))], hedged())
+    state, _ = fold([positions(START + 10, state.ledger.position(PERP))], state)
+    _, outputs = fold([quote(START + 40 * SECOND)], state)
+    assert not [each for each in outputs if isinstance(each, Ask)]
+
+
+def test_of_two_distances_to_liquidation_the_worse_counts() -> None:
+    """Isolated margin, 1.25 % of the hedge to maintain: by the venue's use u a move of 0.0125·(1/u − 1) liquidates."""
+    state, _ = fold([quote(START + 5)], hedged())
+    own = state.distance
+    assert own is not None
+    assert 0.5 < own < 2
+    for use, expected in ((0.001, own), (0.2, 0.0125 * 4), (2.0, 0.0)):
+        told, _ = fold([BalanceReport(START + 9, START + 9, state.ledger.hedge_cash, use)], state)
+        assert told.distance == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    told, _ = fold(
+        [BalanceReport(START + 9, START + 9, state.ledger.hedge_cash, 0.2), quote(START + 10, 20_200)], state
+    )
+    moved, _ = fold([quote(START + 10, 20_200)], state)
+    assert moved.distance is not None
+    assert told.distance == pytest.approx(moved.distance * 0.05 / own, rel=1e-9), "in proportion until the next report"
+
+
+def test_a_venue_that_sees_liquidation_near_trips_the_breaker() -> None:
+    state = hedged()
+    near = BalanceReport(START + 9, START + 9, state.ledger.hedge_cash, 0.5)
+    state, _ = fold([near, quote(START + 10), quote(START + 11)], state)
+    assert state.risk is RiskState.REDUCING
+    assert "a move of 1.2% liquidates" in state.strictest()
 
 
 def test_our_own_order_that_rests_though_it_ended_is_cancelled_and_nobody_elses() -> None:

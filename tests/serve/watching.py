@@ -38,6 +38,9 @@ CALM = View(
     rejections=(),
     slippages=(),
     executions=(),
+    pulled=(),
+    turned=(),
+    crossed=(),
     skew_ms=None,
     round_trip_ms=None,
     commit_ms=None,
@@ -156,6 +159,12 @@ CASES = {
     ),
     "order_rate": Case(
         lambda t: at(t, sent=(t,) * 41), lambda t: at(t, sent=(t,) * 30), at, "41 orders left within 60 s, limit 40"
+    ),
+    "own_patterns": Case(
+        lambda t: at(t, turned=(t,) * 201),
+        lambda t: at(t, crossed=(t,) * 15),
+        at,
+        "201 fills undid the fill before, limit 200",
     ),
     "policy_disagreement": Case(
         lambda t: at(t, disagreement=(t, 20.5)),

@@ -84,19 +84,20 @@ def test_evaluate_prints_one_object_with_every_agent_and_difference(model: Path,
     assert "<html" in page.read_text()
 
 
-def test_models_are_listed_and_shown(model: Path) -> None:
-    done = command("models", str(model), "--json")
-    (card,) = json.loads(done.stdout)
-    assert card["task"]["contract"]["bars"] == 48
-    listed = command("models", "--folder", str(model.parent))
-    assert listed.returncode == 0
-    assert "2022-03-01" in listed.stdout  # where the calibration window ends
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("evaluate", "nowhere"), "nowhere/card.json: no such file"),
+        (("models", "show", "nowhere"), "nowhere/card.json: no such file"),
+        (("models", "promote", "nowhere"), "nowhere/card.json: no such file"),
+        (("models", "promote", "models/short_call"), "is the incumbent itself"),
+        (("models", "promote", "models/short_call", "--over", "nowhere"), "--over nowhere: no model there"),
+        (("evaluate", "models/short_call", "--agent", "lunar"), "no classical hedge is named 'lunar'"),
+        (("evaluate", "models/short_call", "--agent", "delta-vega"), "delta-vega: needs options"),
+        (("evaluate", "models/short_call", "--agent", "models/uniswap_lp"), "trained for another market or book"),
+        (("evaluate", "models/short_call", "--data", "eth"), "the bars are of eth, the model was trained on a market"),
+        (("evaluate", "models/short_call", "--data", "btc", "--data", "eth"), "--data: 2 given"),
+        (("evaluate", "models/short_call", "--from", "2021-01-01"), "overlaps the model's training window"),
         (("train", "runs/x", "--recipe", "nowhere.toml"), "nowhere.toml: no such file"),
         (("train", "runs/x", "--device", "tpu"), "--device tpu: not available"),
         (("train", "runs/x", "--task", "lunar"), "task 'lunar': unknown"),
@@ -120,7 +121,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...], words
 
 
 def test_a_process_ends_with_the_exit_code() -> None:
-    done = process("rehedge.py", "models", "nowhere")
+    done = process("rehedge.py", "models", "show", "nowhere")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 

@@ -16,7 +16,7 @@ from scipy import stats
 from envs.calibration import Calibration
 from envs.history import DATA, Bars, load_bars, load_funding
 from envs.markets import garch
-from train import calibration_report, fidelity, implied, likeness, ranges
+from train import calibration_report, fidelity, implied, likeness, ranges, resampling
 from train.fidelity import Record, Target
 from train.likeness import Likeness
 
@@ -38,7 +38,7 @@ def heavy(bars: int, seed: int) -> Array:
 
 
 def test_each_resample_is_as_long_as_the_record_and_every_bar_is_as_likely() -> None:
-    often = fidelity.counts(200, 20, 2000, np.random.default_rng(1))
+    often = resampling.counts(200, 20, 2000, np.random.default_rng(1))
     assert (often.sum(axis=1) == 200).all()
     assert (often >= 0).all()
     # The share of one bar is a mean over 2,000 resamples: six standard errors, for the largest of 200.
@@ -47,7 +47,7 @@ def test_each_resample_is_as_long_as_the_record_and_every_bar_is_as_likely() -> 
 
 def test_blocks_have_the_mean_length_asked_for() -> None:
     """Neighbours i, i+1 part company at a block's end, once in 50 bars; a rare bar alone would part every time."""
-    often = fidelity.counts(5000, 50, 40, np.random.default_rng(2))
+    often = resampling.counts(5000, 50, 40, np.random.default_rng(2))
     parted = np.maximum(np.diff(often, axis=1), 0).sum(axis=1)  # starts seen from outside; overlaps hide some
     assert 0.5 * 100 < parted.mean() < 1.05 * 100
 
@@ -57,7 +57,7 @@ def test_blocks_have_the_mean_length_asked_for() -> None:
     ["annual volatility", "excess kurtosis", "Hill index, losses", "Hill index, gains", "worst bar", "best bar"],
 )
 def test_counting_a_bar_twice_is_having_it_twice(name: str) -> None:
-    returns, often = heavy(30_000, 3), fidelity.counts(30_000, 100, 1, np.random.default_rng(4))
+    returns, often = heavy(30_000, 3), resampling.counts(30_000, 100, 1, np.random.default_rng(4))
     laid_out = np.repeat(returns, often[0].astype(int))
     assert float(of(name, record(returns), often)[0]) == pytest.approx(float(of(name, record(laid_out))[0]), rel=0.02)
 
@@ -87,7 +87,7 @@ def test_pairs_keep_their_distance_in_a_bootstrap() -> None:
     """An exact echo at lag 168 stays one, though blocks are shorter than the lag."""
     base = np.abs(heavy(168, 8))
     echo = record(np.tile(base, 30))
-    often = fidelity.counts(len(echo), 50, 20, np.random.default_rng(9))
+    often = resampling.counts(len(echo), 50, 20, np.random.default_rng(9))
     assert of("autocorrelation of |r|, 168 h", echo, often) == pytest.approx(np.ones(20))
 
 
@@ -110,6 +110,7 @@ def test_events_are_counted_by_direction_and_the_day_has_a_shape() -> None:
     assert [float(of(f"{each} beyond 6σ, a year", one)[0]) for each in ("falls", "rises")] == pytest.approx([3, 1])
     shaped = np.where(np.arange(240) % 24 == 14, 0.03, 0.01)
     assert float(of("diurnal ratio of |r|", record(shaped))[0]) == pytest.approx(3)
+    assert float(of("hour of most |r|, UTC", record(shaped))[0]) == 14
 
 
 def test_pair_and_funding_statistics_are_numpys() -> None:

@@ -1,0 +1,59 @@
+"""How far the hedge's margin accounts are from liquidation: by our own account, and by what the venue says."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+from envs.margin import Health, Prices
+from serve.holdings import DTYPE
+from serve.market import Market, Sight, accounts
+from serve.state import State
+
+
+def distance(market: Market, sight: Sight) -> float | None:
+    """Fraction of spot to liquidation, about, by our account; infinite when flat, None without margin."""
+    if not market.served(sight.book).custodian.margined:
+        return None
+    views = market.views(sight)
+    cushion = market.cushion(sight, market.traded(sight, views), views)
+    assert cushion is not None, "margined"
+    near = float(cushion.min())
+    return near / (1 - near) if near < 1 else math.inf
+
+
+def told(market: Market, sight: Sight, use: float) -> float:
+    """The same of an account of whose equity the venue says that the requirement takes the share `use`.
+
+    The requirement is ours: the venue's word is on the equity.
+    """
+    at = health(market, sight)
+    rates = (at.requirement / at.notional)[at.notional > 0]
+    if use <= 0 or len(rates) == 0:
+        return math.inf
+    return max(0.0, float(rates.min()) * (1 / use - 1))
+
+
+def health(market: Market, sight: Sight) -> Health:
+    """Of the accounts at the quotes as they are; under margin only."""
+    views = market.views(sight)
+    spot = torch.tensor([[quote.spot for quote in sight.quotes]], dtype=DTYPE)
+    at = (market.portfolio(sight, hedged=False), market.traded(sight, views), views, Prices.at(spot))
+    return market.served(sight.book).custodian.health(accounts(sight), *at)
+
+
+def measured(state: State, market: Market, sight: Sight) -> State:
+    """With the distance at the quotes of now, less what the venue's last word takes off it."""
+    own = distance(market, sight)
+    return replace(state, distance=None if own is None else own * state.venue.margin_share)
+
+
+def reported(state: State, market: Market, sight: Sight, use: float) -> State:
+    """With the venue's word: the worse of the two counts, and in the same proportion until it speaks again."""
+    own = distance(market, sight)
+    if own is None:
+        return state
+    share = min(1.0, told(market, sight, use) / own) if 0 < own < math.inf else 1.0
+    return replace(state, distance=own * share, venue=replace(state.venue, margin_share=share))

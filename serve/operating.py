@@ -1,0 +1,184 @@
+"""The commands by which a person acts on a running hedger, and the one that says how it stands."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from envs.types import BadInput
+from serve.cli import AsJson, Kept, exits
+from serve.clock import SECOND, RealClock
+from serve.errors import InboxError, ServeError
+from serve.events import Operator, TargetSet
+from serve.inbox import Inbox, Instruction
+from serve.journal import Journal
+from serve.standing import standing
+
+LOOK = SECOND // 10  # between looks for an answer
+Action = Literal["halt", "resume", "acknowledge", "override", "flatten", "rollback", "promote"]
+Why = Annotated[str, typer.Option(help="The reason, which is kept in the journal.")]
+Who = Annotated[str, typer.Option(help="Who acts; without it, the user who is logged in.")]
+Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait until a running hedger has taken it.")]
+
+
+class NotTaken(ServeError):
+    """Recorded, and nobody has answered yet, or the hedger refused."""
+
+
+def halt(journal: Kept, why: Why, who: Who = "", wait: Wait = 5.0, as_json: AsJson = False) -> None:
+    """Stop: cancel every order and send none. It holds from the moment it is recorded, and over restarts.
+
+    Example: rehedge halt runs/paper.db --why "exchange under maintenance"
+    """
+    _operate(journal, "halt", "", who, why, wait, as_json)
+
+
+def resume(journal: Kept, why: Why, who: Who = "", wait: Wait = 5.0, as_json: AsJson = False) -> None:
+    """Leave a halt in two steps: the first resume lets only orders through that shrink risk, the second all.
+
+    Example: rehedge resume runs/paper.db --why "exchange is back"
+    """
+    _operate(journal, "resume", "", who, why, wait, as_json)
+
+
+def flatten(
+    journal: Kept,
+    why: Why,
+    close: Annotated[bool, typer.Option(help="Unwind every leg, and halt, rather than neutralise.")] = False,
+    who: Who = "",
+    wait: Wait = 5.0,
+    as_json: AsJson = False,
+) -> None:
+    """Neutralise the book at once, within the limits and in any state, and confirm it with the venue.
+
+    Example: rehedge flatten runs/paper.db --close --why "end of the mandate"
+    """
+    _operate(journal, "flatten", "close" if close else "", who, why, wait, as_json)
+
+
+def acknowledge(
+    journal: Kept,
+    breaker: Annotated[str, typer.Argument(help="Name, as `rehedge status` shows it.")],
+    why: Why,
+    who: Who = "",
+    wait: Wait = 5.0,
+    as_json: AsJson = False,
+) -> None:
+    """Release the latch of a breaker that waits for a person.
+
+    Example: rehedge acknowledge runs/paper.db price_jump --why "seen, a real move"
+    """
+    _operate(journal, "acknowledge", breaker, who, why, wait, as_json)
+
+
+def override(
+    journal: Kept,
+    limit: Annotated[str, typer.Argument(help="Such as delta:BTC, order:BTC-PERP or notional.")],
+    why: Why,
+    who: Who = "",
+    wait: Wait = 5.0,
+    as_json: AsJson = False,
+) -> None:
+    """Lift a soft limit up to its hard one, for as long as the settings say.
+
+    Example: rehedge override runs/paper.db delta:BTC --why "expiry week"
+    """
+    _operate(journal, "override", limit, who, why, wait, as_json)
+
+
+def promote(
+    journal: Kept,
+    model: Annotated[Path, typer.Argument(help="The model's folder, where the hedger finds it too.")],
+    why: Why,
+    who: Who = "",
+    wait: Wait = 30.0,
+    as_json: AsJson = False,
+) -> None:
+    """Let another model decide from the next decision on; the one before it is kept for `rollback`.
+
+    Example: rehedge promote runs/paper.db models/short_call_2 --why "beat the old one in shadow"
+    """
+    _operate(journal, "promote", str(model.resolve()), who, why, wait, as_json)
+
+
+def rollback(journal: Kept, why: Why, who: Who = "", wait: Wait = 5.0, as_json: AsJson = False) -> None:
+    """Let the model before the last promotion decide again.
+
+    Example: rehedge rollback runs/paper.db --why "trades more than it should"
+    """
+    _operate(journal, "rollback", "", who, why, wait, as_json)
+
+
+def target(
+    journal: Kept,
+    asset: Annotated[str, typer.Argument(help="As the settings name it.")],
+    why: Why,
+    delta: Annotated[float, typer.Option(help="Net, base units.")] = 0.0,
+    gamma: Annotated[float, typer.Option(help="Net, base units per 1 % of spot.")] = 0.0,
+    vega: Annotated[float, typer.Option(help="Net, quote currency per volatility point.")] = 0.0,
+    hedge_ratio: Annotated[float, typer.Option(help="Of the book's greeks that is hedged, 0 to 1.5.")] = 1.0,
+    above: Annotated[float, typer.Option(help="Base units that delta may exceed its target by, untraded.")] = 0.0,
+    below: Annotated[float, typer.Option(help="Base units that it may fall short by.")] = 0.0,
+    who: Who = "",
+    wait: Wait = 5.0,
+    as_json: AsJson = False,
+) -> None:
+    """Steer one asset's book and hedges together to other greeks, from here on.
+
+    Example: rehedge target runs/paper.db BTC --delta 2 --why mandate
+    """
+    told = TargetSet(RealClock().now(), asset, delta, gamma, vega, hedge_ratio, above, below, _named(who), why)
+    _told(journal, told, f"target {asset}", wait, as_json)
+
+
+def status(journal: Kept, as_json: AsJson = False) -> None:
+    """How the hedger that writes a journal stands: its state, breakers, positions, model and last decisions.
+
+    Example: rehedge status runs/paper.db
+    """
+    with exits(), closing(Journal(journal, readonly=True)) as kept, closing(kept.inbox()) as inbox:
+        found = standing(kept, inbox)
+        typer.echo(json.dumps(found.facts()) if as_json else "\n".join(found.words()))
+
+
+def _operate(journal: str, action: Action, subject: str, who: str, why: str, wait: float, as_json: bool) -> None:
+    told = Operator(RealClock().now(), action, _named(who), why, subject)
+    _told(journal, told, f"{action} {subject}".strip(), wait, as_json)
+
+
+def _told(journal: str, told: Instruction, what: str, wait: float, as_json: bool) -> None:
+    """Recorded, then waited for; exits with 1 where it is refused or not taken."""
+    with exits():
+        if not told.why.strip():
+            raise BadInput("--why is empty; say why, for the journal")
+        with closing(Journal(journal, readonly=True)) as kept, closing(kept.inbox()) as inbox:
+            name = inbox.tell(told)
+            answer = _answer(inbox, name, wait)
+        if as_json:
+            typer.echo(json.dumps({"id": name, "answer": answer}))
+        if answer != "taken":
+            held = " and no order leaves until it is taken" if what == "halt" else ""
+            raise NotTaken(f"{what}: {answer or f'recorded{held}; no hedger has taken it yet, see that one runs'}")
+        if not as_json:
+            typer.echo(f"{what}: taken")
+
+
+def _answer(inbox: Inbox, name: str, wait: float) -> str | None:
+    clock = RealClock()
+    until = clock.now() + round(wait * SECOND)
+    while (answer := inbox.answered(name)) is None and clock.now() < until:
+        clock.wait_until(clock.now() + LOOK)
+    return answer
+
+
+def _named(who: str) -> str:
+    """Raises InboxError where the system knows no name."""
+    try:
+        return who.strip() or getpass.getuser()
+    except (OSError, KeyError):
+        raise InboxError("nobody is logged in; say who acts with --who") from None
