@@ -129,9 +129,6 @@ class Contract(Section):
             raise ValueError(f"decision_bars = {self.decision_bars} must divide bars = {self.bars}")
         if not any(hedge.instrument.linear for hedge in self.hedges):
             raise ValueError("hedges hold no perpetual, future or spot; add one, or delta cannot be hedged")
-        linear = {hedge.instrument.asset for hedge in self.hedges if hedge.instrument.linear}
-        if bare := sorted({claim.instrument.asset for claim in self.claims} - linear):
-            raise ValueError(f"asset {bare[0]} has claims, and no perpetual, future or spot hedges them; add one on it")
         if [h.instrument.linear for h in self.hedges] != sorted(h.instrument.linear for h in self.hedges):
             raise ValueError("hedges must list options before perpetuals, futures and spot, which trade after them")
         return self

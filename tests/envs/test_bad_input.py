@@ -55,7 +55,6 @@ def listed(roll_bars: int = 48, bars: int = 720) -> dict[str, Any]:
         ({"hedges": [{"instrument": {"bars": 720}}]}, "(whole)", "no perpetual, future or spot; add one"),
         ({"hedges": [{}, {"instrument": {"bars": 1000}}]}, "(whole)", "options before perpetuals"),
         ({"hedges": [{"instrument": {"bars": 48}}, {}]}, "(whole)", "hedging option may end before [^\n]* bars = 720"),
-        (claims(asset=1), "(whole)", "asset 1 has claims, and no perpetual, future or spot hedges them; add one on it"),
         ({"bars": 10}, "(whole)", "decision_bars = 4 must divide bars = 10"),
         ({"bars": 0}, "bars", "greater than 0"),
         ({"bars": 10**9}, "bars", "less than or equal to 100000"),

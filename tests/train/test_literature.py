@@ -15,7 +15,7 @@ from benchmarks.literature import SHARE, Case
 from train.learn import Settings
 
 CASES = literature.cases()
-FEW = {"price": 32_768, "money": 4096}  # paths; 8,192 in other units: the premium's bands are nearly the optimum themselves
+FEW = {"price": 32_768, "money": 4096}  # paths; else 8,192: the premium's bands are nearly the optimum themselves
 PAPERS = [name for name, case in CASES.items() if case.unit != SHARE]
 
 
