@@ -38,7 +38,7 @@ def test_an_order_that_turns_up_after_it_was_absent_is_cancelled() -> None:
 
 def test_a_restart_leaves_orders_in_flight_unknown() -> None:
     state, outputs = fold([*opening(), reply(), started(START + 4)])
-    assert [type(output) for output in outputs[-4:]] == [LookUp, Ask, Ask, Ask]
+    assert [type(output) for output in outputs[-5:]] == [LookUp, Ask, Ask, Ask, Ask]
     assert state.in_flight[0].status is Status.UNKNOWN
 
 
