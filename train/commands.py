@@ -88,9 +88,9 @@ def evaluate(
     if seed in (loaded.card.training.seed, loaded.card.opponents.seed):
         raise BadInput(f"--seed {seed} drew the paths that {model} was trained or tuned on; choose another")
     sources = Sources(tuple(data or ()), tuple(funding or ()), first, last, force)
-    agents = judging.roster(loaded, agent or (), force)
+    agents, later = judging.roster(loaded, agent or (), force), history.later(loaded.card.task, sources)
     with bars(console) as progress:
-        judgements = judged(loaded, paths, seed, sources, progress, agents, bootstrap)
+        judgements = judged(loaded, paths, seed, later, progress, agents, bootstrap)
         scenarios = _stressed(loaded, agents, seed, progress) if stressed else []
     if html is not None:
         report.write(html, loaded, list(judgements.values()), scenarios=scenarios)
@@ -121,16 +121,15 @@ def judged(
     model: Model,
     paths: int,
     seed: int,
-    sources: Sources,
+    record: history.Record | None,
     progress: Progress,
     agents: Sequence[Agent] = (),
     bootstrap: bool = False,
 ) -> dict[str, Judgement]:
     """On simulated paths, then on history, and where asked for on weeks drawn from it; by where.
 
-    Markets that were calibrated on nothing, or on what does not ship and `sources` do not name, have no history.
+    Without `record` on simulated paths alone.
     """
-    record = history.later(model.card.task, sources)
     task = progress.add_task("simulated paths", total=paths, note="")
     found = {"simulated": judging.on_simulated(model, paths, seed, lambda done: progress.advance(task, done), agents)}
     if record is None:

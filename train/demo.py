@@ -17,11 +17,10 @@ from agents import card as cards
 from agents.card import Model
 from envs.history import load_bars, load_funding
 from envs.task import Task
-from train import calibrate, pipeline, report
+from train import calibrate, history, pipeline, report
 from train import evaluate as judging
 from train.commands import bars, judged, show
 from train.evaluate import Judgement
-from train.history import Sources
 from train.learn import Settings
 from train.pipeline import Recipe
 
@@ -49,8 +48,9 @@ def command(
     out.mkdir(parents=True, exist_ok=True)
     model = _trained(out, steps)
     _heading("Judging: every agent on the same paths, then on the history after the calibration window")
+    later = history.later(model.card.task, history.Sources(("btc",), ("btc",)))
     with bars(console) as progress:
-        judgements = list(judged(model, paths, SEED, Sources(("btc",), ("btc",)), progress).values())
+        judgements = list(judged(model, paths, SEED, later, progress).values())
     for judgement in judgements:
         show(judgement, console)
     _honest(judgements[0], paths)
