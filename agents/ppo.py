@@ -16,6 +16,7 @@ from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from agents.base import Diverged
 from agents.vec_env import Infos, TensorVecEnv
 from envs.types import BadInput
 
@@ -200,7 +201,7 @@ class TensorPPO(PPO):
     def _log_update(self, epochs: Tensor, clip: float, clip_values: float | None) -> None:
         """Record the diagnostics (epochs, len(DIAGNOSTICS)): means over all, approx_kl that of the last.
 
-        Raises BadInput for a loss that is not finite.
+        Raises Diverged for a loss that is not finite.
         """
         buffer = self.rollout_buffer
         returns, values = buffer.returns, buffer.values
@@ -211,10 +212,8 @@ class TensorPPO(PPO):
         if hasattr(self.policy, "log_std"):
             row, names = [*row, self.policy.log_std.detach().exp().mean()], [*names, "std"]
         record = dict(zip(names, torch.stack(row).tolist(), strict=True))
-        if not math.isfinite(record["loss"]):
-            raise BadInput(
-                f"loss is {record['loss']} after {self._n_updates} epochs: lower learning_rate, or mend the rewards"
-            )
+        if not math.isfinite(loss := record["loss"]):
+            raise Diverged(f"loss is {loss} after {self._n_updates} epochs: lower learning_rate, or mend the rewards")
         for name, value in record.items():
             self.logger.record(f"train/{name}", value)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")

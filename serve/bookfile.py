@@ -2,7 +2,7 @@
 
 `{"type": "BookTraded", "holding": {"id": …, "asset": …, "kind": "option", "units": "-10", …}, "premium": "5000"}`,
 `{"type": "BookSettled", …}`, `{"type": "TargetSet", …}` or, of an option leg, `{"type": "Listed", …}`; the fields are
-those of `serve.events`, without the time.
+those of `serve.events`, without the time. A trade with `"trade": "its id"` counts once, however often it is written.
 """
 
 from __future__ import annotations

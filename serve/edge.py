@@ -30,6 +30,7 @@ from serve.state import State
 
 HIGHEST_VOLATILITY = 20.0  # per √year
 DATED = (QuoteEvent, SurfaceQuote, SourcePrice)
+REPORTED = (PositionsReport, BalanceReport)
 
 
 def checked(state: State, event: Event, market: Market, future_seconds: float) -> None:
@@ -43,18 +44,30 @@ def checked(state: State, event: Event, market: Market, future_seconds: float) -
         raise Refused(f"symbol {symbol} is not served")
     if isinstance(event, DATED):
         _dated(state, event, future_seconds)
+    if isinstance(event, REPORTED):
+        _timed(event.time, event.as_of, _told(state, event), future_seconds)
     if (reason := _wrong(event, market)) is not None:
         raise Refused(reason)
 
 
 def _dated(state: State, event: QuoteEvent | SurfaceQuote | SourcePrice, future_seconds: float) -> None:
-    if event.quoted_at > event.time + future_seconds * SECOND:
-        raise Refused(f"dated {(event.quoted_at - event.time) / SECOND:.1f} s in the future")
     last = _last(state, event)
-    if last is not None and event.quoted_at < last.quoted_at:
-        raise Refused(f"out of order, {(last.quoted_at - event.quoted_at) / SECOND:.1f} s older than the last")
+    _timed(event.time, event.quoted_at, event.quoted_at if last is None else last.quoted_at, future_seconds)
     if last is not None and _same(event, last):
         raise Refused("repeats the last")
+
+
+def _timed(now: int, at: int, last: int, future_seconds: float) -> None:
+    """Of something dated `at`, after one dated `last`."""
+    if at > now + future_seconds * SECOND:
+        raise Refused(f"dated {(at - now) / SECOND:.1f} s in the future")
+    if at < last:
+        raise Refused(f"out of order, {(last - at) / SECOND:.1f} s older than the last")
+
+
+def _told(state: State, event: PositionsReport | BalanceReport) -> int:
+    """Of when the last of its kind was."""
+    return state.venue.as_of if isinstance(event, PositionsReport) else state.venue.cash_as_of
 
 
 def _last(
@@ -82,7 +95,7 @@ def _wrong(event: Event, market: Market) -> str | None:
     if isinstance(event, History):
         return None if len(event.closes) > 1 and all(map(_positive, event.closes)) else "closes that are no prices"
     if isinstance(event, Listed):
-        return None if _positive(event.strike) and event.expiry > event.time else "an option that is none"
+        return _wrong_listing(event, market)
     if isinstance(event, TargetSet):
         return _wrong_target(event)
     if isinstance(event, BalanceReport) and not 0 <= event.margin_use < math.inf:
@@ -114,6 +127,13 @@ def _wrong_points(event: SurfaceQuote) -> str | None:
         if not (_positive(strike) and 0 < volatility <= HIGHEST_VOLATILITY and 0 < expiry - event.time < 10 * YEAR):
             return f"point {(expiry, strike, volatility)}"
     return None if event.points else "no points"
+
+
+def _wrong_listing(event: Listed, market: Market) -> str | None:
+    if market.linear(event.symbol):
+        return f"{event.symbol} is no option"
+    left, longest = event.expiry - event.time, market.longest * market.bar
+    return None if _positive(event.strike) and 0 < left <= longest else "an option that is none"
 
 
 def _wrong_target(event: TargetSet) -> str | None:

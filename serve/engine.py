@@ -110,7 +110,7 @@ class Engine:
         news = Heartbeat(event.time) if outputs else event  # of what was dropped nothing is known but that time passed
         state = watched(state, self.setup.breakers, view(self.setup, state, news, question))
         state = self._fallen_back(before, self._believed(state, event))
-        outputs += [*transitions(before, state), *_changed(before, state), *hearing.overtaken(before, event)]
+        outputs += [*transitions(before, state), *_changed(before, state), *hearing.overtaken(before, state, event)]
         if state.risk is RiskState.HALTED and before.risk is not RiskState.HALTED:
             outputs += [CancelOrder(state.time, order.id) for order in state.reserved]
         if RiskState.HALTED > state.risk > before.risk or before.risk is RiskState.HALTED > state.risk:

@@ -1,7 +1,7 @@
-"""Everything that comes into the core. Every event is in the journal before anything it causes leaves.
+"""Everything that comes into the core, and that is in the journal before anything it causes leaves.
 
-`time` is the engine's time on arrival, milliseconds; money and sizes of orders are Decimal, market data float. An asset
-is named as in the settings, a leg (one hedging instrument) by its symbol.
+`time`: the engine's, on arrival, milliseconds. Money and sizes of orders are Decimal, market data float. An asset is
+named as in the settings, a leg (one hedging instrument) by its symbol.
 """
 
 from __future__ import annotations
@@ -87,16 +87,13 @@ class Heartbeat(Event):
     """Time passes: time-outs and staleness are judged even when the market is silent."""
 
 
-Kind = Literal["option", "spot", "perpetual", "future", "liquidity_position"]
-
-
 @dataclass(frozen=True)
 class Holding:
     """One position of the book that is to be hedged. What its kind does not have is None."""
 
     id: str
     asset: str
-    kind: Kind
+    kind: Literal["option", "spot", "perpetual", "future", "liquidity_position"]
     units: Decimal  # base units; short is negative
     expiry: int | None = None  # of an option or a dated future
     right: Literal["call", "put"] | None = None
@@ -110,11 +107,12 @@ class Holding:
 
 @dataclass(frozen=True)
 class BookTraded(Event):
-    """The desk traded: the holding is new, or these units are added to it."""
+    """The desk traded: the holding is new, or these units are added to it. A trade with an id of its own counts once."""
 
     holding: Holding
     premium: Decimal  # cash received; paid is negative
     more: bool = False  # another change follows at once, and the hedge waits for it
+    trade: str = ""  # its id at the desk; empty where it has none
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from decimal import ROUND_DOWN, Decimal
 
 from serve.config import Bands, Execution, Ramp
 from serve.exposure import exact
+from serve.limits import TICK
 from serve.market import Market
 from serve.state import State
-
-_PRICE = Decimal("1e-8")
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,11 @@ def shrunk(execution: Execution, climate: Climate) -> Decimal:
 def slice_size(execution: Execution, state: State, market: Market, symbol: str) -> Decimal:
     """The most of a leg that one order takes from the depth at hand: whole lots, at least one."""
     asset = market.asset_of[symbol]
-    valuation, lot = state.valuations[asset], market.lot(symbol)
+    valuation, lot, mark = state.valuations[asset], market.lot(symbol), state.mark(symbol)
+    if mark < TICK:
+        return lot
     share = exact(execution.depth_share) * shrunk(execution, Climate.of(state, market, asset))
-    units = exact(valuation.depths[symbol]) * share / exact(valuation.legs[symbol].value)
+    units = exact(valuation.depths[symbol]) * share / mark
     return max(lot, (units / lot).to_integral_value(ROUND_DOWN) * lot)
 
 
@@ -63,7 +64,7 @@ def limit_price(
     """The worst price: the stated slippage from the mark, and for a linear leg within the collar around the index."""
     mark, sign = state.mark(symbol), Decimal(1).copy_sign(units)
     if not market.linear(symbol):
-        return (mark * (1 + sign * exact(execution.option_slippage))).quantize(_PRICE)
+        return (mark * (1 + sign * exact(execution.option_slippage))).quantize(TICK)
     spot = exact(state.valuations[market.asset_of[symbol]].spot)
     by_mark, by_index = mark * (1 + sign * exact(execution.slippage)), spot * (1 + sign * collar)
-    return (min(by_mark, by_index) if units > 0 else max(by_mark, by_index)).quantize(_PRICE)
+    return (min(by_mark, by_index) if units > 0 else max(by_mark, by_index)).quantize(TICK)

@@ -63,7 +63,7 @@ def due(state: State, event: DecisionDue) -> State:
 def traded(state: State, event: BookTraded) -> State:
     """The first holding of an empty book opens the margin accounts anew."""
     opening = state.opening if state.book.holdings else _opened(state)
-    book, holding = state.book.traded(event.holding), event.holding
+    book, holding = state.book.traded(event.holding, event.trade), event.holding
     state = _paid(replace(state, book=book, opening=opening), holding.asset, holding.settlement, event.premium)
     return _touched(state, event.time).owing(holding.asset)
 

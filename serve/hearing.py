@@ -12,6 +12,7 @@ from serve.facts import broken
 from serve.market import Market
 from serve.orders import Order, OrderEvent, Status, applied
 from serve.state import Record, State
+from serve.states import RiskState
 
 KEPT = 256  # orders remembered after their end, for messages that come late
 ENDED_SHORT = frozenset({Status.CANCELLED, Status.REJECTED, Status.LOST, Status.ABSENT})  # with a rest to hedge anew
@@ -43,12 +44,15 @@ def heard(state: State, event: OrderEvent, market: Market, session: str, retry: 
     return replace(state, again={**state.again, asset: retry})
 
 
-def overtaken(before: State, event: Event) -> list[Output]:
-    """The cancel of an order that turns up after all: what it was to do is being decided anew."""
-    if not isinstance(event, Acknowledged) or event.order not in before.orders:
+def overtaken(before: State, after: State, event: Event) -> list[Output]:
+    """The cancel of an order that turns up after all: its work is being decided anew, or nothing may rest at all."""
+    if not isinstance(event, Acknowledged | Filled) or event.order not in after.orders:
         return []
-    gone = before.orders[event.order].status in (Status.ABSENT, Status.LOST)
-    return [CancelOrder(event.time, event.order)] if gone else []
+    was, order = before.orders.get(event.order), after.orders[event.order]
+    gone = was is not None and was.status in (Status.ABSENT, Status.LOST)
+    flattening = after.flatten is not None and after.flatten.stage == "reducing"
+    halted = after.risk is before.risk is RiskState.HALTED and not flattening
+    return [CancelOrder(event.time, order.id)] if order.reserved and (gone or halted) else []
 
 
 def funded(state: State, event: FundingPaid) -> State:

@@ -25,6 +25,7 @@ from serve.events import Holding
 
 DTYPE = torch.float64
 ZERO = Decimal(0)
+KEPT_TRADES = 1024  # ids remembered, against a trade that is told twice
 Key = tuple[int, str, str, str, str]  # asset, kind, right, settlement, style
 
 
@@ -87,14 +88,18 @@ class Book:
     peak: Mapping[str, Decimal] = field(
         default_factory=dict
     )  # by asset: most units, long and short, since it was empty
+    trades: tuple[str, ...] = ()  # ids of the last that had one
 
-    def traded(self, holding: Holding) -> Book:
-        """With its units added. Raises Refused where the id stands for something else."""
+    def traded(self, holding: Holding, trade: str = "") -> Book:
+        """With its units added. Raises Refused where the id stands for something else, or the trade was told before."""
+        if trade and trade in self.trades:
+            raise Refused(f"trade {trade} of {holding.id} repeats")
         was = self.holdings.get(holding.id)
         units = holding.units if was is None else was.units + holding.units
         if was is not None and replace(was, units=units) != replace(holding, units=units):
             raise Refused(f"{holding.id} is in the book on other terms")
-        return self._with({**self.holdings, holding.id: replace(holding, units=units)}, holding.asset)
+        book = self._with({**self.holdings, holding.id: replace(holding, units=units)}, holding.asset)
+        return replace(book, trades=(*self.trades, trade)[-KEPT_TRADES:]) if trade else book
 
     def settled(self, name: str) -> Book:
         """Without a holding. Raises Refused for one that is not there."""
@@ -121,7 +126,7 @@ class Book:
         peaks = {name: most for name, most in self.peak.items() if name != asset}
         if gross > 0:
             peaks[asset] = max(gross, self.peak.get(asset, ZERO))
-        return Book(kept, peaks)
+        return replace(self, holdings=kept, peak=peaks)
 
 
 def bars_left(expiry: int | None, now: int, bar: int, life: int) -> int:

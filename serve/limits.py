@@ -14,10 +14,11 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from envs.calibration import Section
-from serve.clock import SECOND
+from serve.clock import HOUR, SECOND
 
 Positive = Annotated[Decimal, Field(gt=0)]
 UNBOUNDED = Decimal("Infinity")
+TICK = Decimal("1e-8")  # of prices: what is worth less is worth nothing
 
 
 class Limit(Section):
@@ -54,7 +55,7 @@ class Limits(Section):
     order_value: Limit  # quote currency, of one order at the mark; a larger hedge goes out in slices
     collar: Decimal = Field(gt=0, lt=1)  # of the perpetual's mark, and of what is paid, around the index
     max_messages: int = Field(gt=0)  # orders within `per_seconds`
-    per_seconds: int = Field(gt=0)
+    per_seconds: int = Field(gt=0, le=HOUR // SECOND)  # the core remembers an hour
     override_seconds: int = Field(gt=0)  # that a person's override of a soft limit lasts
 
 
@@ -134,6 +135,8 @@ def recent(limits: Limits, sent: tuple[int, ...], now: int) -> tuple[int, ...]:
 def _held_up(limits: Limits, exposure: Exposure, now: int) -> str | None:
     if len(recent(limits, exposure.sent, now)) >= limits.max_messages:
         return f"{limits.max_messages} orders were sent within {limits.per_seconds} s, the limit"
+    if exposure.mark < TICK:
+        return f"{exposure.symbol} is worth nothing"
     if exposure.basis is not None and exposure.basis > limits.collar:
         return f"mark is {exposure.basis:.2%} from the index, collar {limits.collar:.2%}"
     return None

@@ -240,7 +240,7 @@ class Market:
                     if hedge.neutralises == "gamma"
                     else (vega[k] / 100, target.vega)
                 )
-                units[k] = wanted / own if wanted != 0 else 0.0
+                units[k] = wanted / own if wanted != 0 and own != 0 else 0.0
                 left -= units[k] * delta[k]
         return torch.tensor([units], dtype=DTYPE)
 

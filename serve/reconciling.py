@@ -23,8 +23,6 @@ def reported(state: State, event: Report, session: str, symbols: tuple[str, ...]
         what, wrong = ORDERS, _orders(state, event, session)
         venue = replace(state.venue, resting=event.resting)
     elif isinstance(event, PositionsReport):
-        if event.as_of < state.venue.as_of:
-            return state
         what, wrong = POSITIONS, _positions(state, event, symbols)
         venue = replace(state.venue, positions=dict(event.positions), as_of=event.as_of)
     else:
@@ -95,7 +93,7 @@ def _positions(state: State, event: PositionsReport, symbols: tuple[str, ...]) -
 
 def _balance(state: State, event: BalanceReport, tolerance: Decimal) -> tuple[VenueSide, str | None]:
     """The venue's cash less ours stays what it was when it first told."""
-    ours, venue = state.ledger.hedge_cash, state.venue
+    ours, venue = state.ledger.hedge_cash, replace(state.venue, cash_as_of=event.as_of)
     if venue.cash_start is None:
         return replace(venue, cash_start=event.cash - ours), None
     if state.reserved or event.as_of <= max(venue.changed_at.values(), default=-1):

@@ -85,6 +85,7 @@ class VenueSide:
     resting: tuple[str, ...] = ()
     positions: Mapping[str, Decimal] = field(default_factory=dict)
     as_of: int = 0  # of the positions
+    cash_as_of: int = 0
     cash_start: Decimal | None = None  # its cash less ours when it first told
     margin_share: float = 1.0  # of the distance to liquidation that we compute, by the venue's last word
     mismatches: Mapping[str, str] = field(default_factory=dict)  # by report

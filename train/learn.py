@@ -1,35 +1,39 @@
 """Learning a policy: PPO on the simulated market, its dual moved between rollouts.
 
-Its progress validated on paths of its own.
+Its progress validated on paths of its own. With a run it leaves checkpoints, and goes on from the last.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from pydantic import Field, field_validator
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor, nn
 
 from agents import register
-from agents.base import Agent
-from agents.learned import LOSS, Learned, Untrained
+from agents.learned import LOSS
 from agents.network import ActorNetwork
 from agents.policy import BandActorCritic
 from agents.ppo import TensorPPO
 from agents.vec_env import TensorVecEnv
 from envs.calibration import Positive, Section
-from envs.hedging import HedgingWorld
 from envs.seeding import generators
 from envs.task import Task
 from envs.types import BadInput
-from train import cohort, imitation, pathwise
-from train.duals import Late, outlook
+from train import imitation, pathwise, validation
+from train.duals import Late
 from train.family import Family, members
+from train.keeping import Keeping
+from train.run import Run
+from train.validation import Validation, Validator
+from train.watch import Watch
 
 
 class Settings(Section):
@@ -55,6 +59,7 @@ class Settings(Section):
     activation: str = "silu"
     validation_paths: int = Field(default=16384, gt=0)
     validations: int = Field(default=5, ge=1)  # times that the policy is validated
+    patience: int | None = Field(default=None, ge=1)  # validations in a row without a better one that end learning
 
     @field_validator("warm_up_from")
     @classmethod
@@ -72,7 +77,7 @@ class Progress:
     warmed: int  # pathwise steps done
     steps: int  # decisions that PPO learned from
     measure: float | None  # of the explored episodes finished in the last rollout
-    improvement: float | None  # validated measure of the policy less that of action 0, at the last validation
+    validation: Validation | None  # where there was one
 
 
 @dataclass(frozen=True)
@@ -91,75 +96,82 @@ def learn(
     device: torch.device,
     report: Callable[[Progress], None] = lambda progress: None,
     tuned: Mapping[str, float] | None = None,
+    run: Run | None = None,
 ) -> Learnt:
-    """The policy of the best validation. One seed gives one policy on one device.
+    """The policy of the best validation. One seed gives one policy on one device, in one process or several.
 
-    Rewards that do not telescope are learned from as they are.
+    Rewards that do not telescope are learned from as they are. Raises Diverged, one line.
     """
-    started = time.perf_counter()
-    market, validation, warming, torch_seed = generators(seed, 4, device)
+    began = time.perf_counter()
+    saved = None if run is None else run.checkpoints.latest()
+    market, judging, warming, torch_seed = generators(seed, 4, device)
     torch.manual_seed(torch_seed.initial_seed())
     family = Family(members(task, settings.members, settings.paths, settings.hedgers, market))
-    judges = [Validator(world) for world in members(task, settings.members, settings.validation_paths, 2, validation)]
+    judges = [Validator(world) for world in members(task, settings.members, settings.validation_paths, 2, judging)]
     model = model_for(family, settings)
-    if settings.warm_up:
+    learning, watch = Learning(family, judges, settings, report, began), Watch()
+    callbacks: list[BaseCallback] = [learning, watch]
+    if run is not None:
+        callbacks.append(keeping := Keeping(run, family.worlds, (learning, watch)))
+    if saved is not None:
+        keeping.restore(model, saved)
+    elif settings.warm_up:
         warmed(model, task, settings, warming, report, tuned or {})
-    callback = Learning(family, judges, settings, report)
-    model.learn(settings.steps, callback=callback)
-    seconds = time.perf_counter() - started
-    return Learnt(callback.best(model), callback.trained_range(), model.num_timesteps, seconds, callback.history)
-
-
-class Validator:
-    """The policy against action 0 on paths of their own, always the same, without the martingale part of the rewards.
-
-    Without it a difference of a basis point shows on paths too few to show it in the losses themselves.
-    """
-
-    def __init__(self, world: HedgingWorld) -> None:
-        """`world` holds two hedgers a path and is controlled."""
-        self.world = world
-        self.start = world.market.initial(world.paths)
-        self.noise = world.generator.get_state()
-        self._carried([Untrained(), Untrained()])
-        world.outlook = outlook(world.objective, world.episode.loss[:, 0])
-
-    def improvement(self, network: ActorNetwork) -> float:
-        """Measure of the policy less that of action 0, per notional, at action 0's dual; negative is better."""
-        earned = self._carried([Untrained(), Learned(network.to(self.world.device))])
-        return float(earned[:, 0].mean() - earned[:, 1].mean()) * self.world.scale
-
-    @torch.no_grad()
-    def _carried(self, agents: Sequence[Agent]) -> Tensor:
-        """Rewards (P, 2) that add up over whole episodes."""
-        world = self.world
-        world.generator.set_state(self.noise)
-        world.begin(*self.start)
-        earned = torch.zeros_like(world.episode.loss)
-        for _ in range(world.contract.decisions):
-            earned += world.advance(cohort.joint(world, agents))[0]
-        return earned
+    if run is not None:
+        model.set_logger(run.logger(model.num_timesteps))
+    model.learn(settings.steps - model.num_timesteps, callbacks, reset_num_timesteps=saved is None)
+    model.logger.close()
+    network = learning.best(model)
+    return Learnt(network, learning.trained_range(), model.num_timesteps, learning.seconds, learning.history)
 
 
 class Learning(BaseCallback):
     """Between rollouts: each world's dual to that of its late losses, the features' range, validation, progress."""
 
     def __init__(
-        self, family: Family, judges: Sequence[Validator], settings: Settings, report: Callable[[Progress], None]
+        self,
+        family: Family,
+        judges: Sequence[Validator],
+        settings: Settings,
+        report: Callable[[Progress], None],
+        began: float,
     ) -> None:
+        """`began`: when, by `time.perf_counter`."""
         super().__init__()
-        self.judges, self.settings, self.report = judges, settings, report
+        self.judges, self.settings, self.report, self.began = judges, settings, report, began
         self.late = [Late(world) for world in family.worlds]
         self.names = (*family.names, *([LOSS] if settings.sees_loss else []))
         self.low = torch.full((len(self.names),), float("inf"))
         self.high = -self.low
         self.history: list[Progress] = []
-        self.found: tuple[float, ActorNetwork] | None = None
+        self.found: tuple[float, dict[str, Tensor]] | None = None  # the best improvement, and its actor's weights
+
+    @property
+    def seconds(self) -> float:
+        """That learning took, in all of its processes."""
+        return time.perf_counter() - self.began
+
+    def saved(self) -> dict[str, Any]:
+        return {
+            "late": [late.losses for late in self.late],
+            "range": [self.low, self.high],
+            "history": [astuple(each) for each in self.history],
+            "found": self.found,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, tree: dict[str, Any]) -> None:
+        for late, losses in zip(self.late, tree["late"], strict=True):
+            late.losses = [each.to(late.world.device) for each in losses]
+        self.low, self.high = (each.to(self.late[0].world.device) for each in tree["range"])
+        self.history = [Progress(*row, judged and Validation(*judged)) for *row, judged in tree["history"]]
+        self.found = None if tree["found"] is None else tuple(tree["found"])
+        self.began -= tree["seconds"]
 
     def _on_step(self) -> bool:
         for late in self.late:
             late.note()
-        return True
+        return not self._exhausted()
 
     def _on_rollout_end(self) -> None:
         seen = self.locals["rollout_buffer"].observations[..., : len(self.names)].flatten(0, 1)
@@ -167,9 +179,12 @@ class Learning(BaseCallback):
         measures = [measure for late in self.late if (measure := late.settle()) is not None]
         every = self.settings.steps / self.settings.validations
         due = self.num_timesteps // every > (self.history[-1].steps if self.history else 0) // every
-        improvement = self._validated() if due else None
+        judged = self._validated() if due else None
         measure = sum(measures) / len(measures) if measures else None
-        self.history.append(Progress(self.settings.warm_up, self.num_timesteps, measure, improvement))
+        self.history.append(Progress(self.settings.warm_up, self.num_timesteps, measure, judged))
+        for name, value in {"measure": measure, **(judged._asdict() if judged else {})}.items():
+            if value is not None:
+                self.logger.record(f"policy/{name}", value)
         self.report(self.history[-1])
 
     def best(self, model: TensorPPO) -> ActorNetwork:
@@ -177,20 +192,32 @@ class Learning(BaseCallback):
         self.model = model
         self._validated()
         assert self.found is not None
-        return self.found[1]
+        network = _policy(model).actor_network()
+        network.load_state_dict(self.found[1])
+        return network
 
     def trained_range(self) -> dict[str, tuple[float, float]]:
         bounds = zip(self.low.tolist(), self.high.tolist(), strict=True)
         return dict(zip(self.names, bounds, strict=True))
 
-    def _validated(self) -> float:
-        policy = self.model.policy
-        assert isinstance(policy, BandActorCritic)
-        network = policy.actor_network()
-        improvement = sum(judge.improvement(network) for judge in self.judges) / len(self.judges)
-        if self.found is None or improvement < self.found[0]:
-            self.found = (improvement, network)
-        return improvement
+    def _exhausted(self) -> bool:
+        """Whether the last `patience` validations brought nothing better."""
+        found = [each.validation.improvement for each in self.history if each.validation is not None]
+        waited = len(found) - 1 - found.index(min(found)) if found else 0
+        return self.settings.patience is not None and waited >= self.settings.patience
+
+    def _validated(self) -> Validation:
+        network = _policy(self.model).actor_network()
+        weights = network.state_dict()
+        judged = validation.mean([judge.judged(network) for judge in self.judges])
+        if self.found is None or judged.improvement < self.found[0]:
+            self.found = (judged.improvement, weights)
+        return judged
+
+
+def _policy(model: BaseAlgorithm) -> BandActorCritic:
+    assert isinstance(model.policy, BandActorCritic)
+    return model.policy
 
 
 def warmed(
@@ -203,8 +230,7 @@ def warmed(
 ) -> None:
     """The actor after pathwise gradients or imitation, of a hedge at its `tuned` parameter."""
     worlds = members(pathwise.divisible(task), settings.members, settings.warm_up_paths, 1, generator)
-    policy = model.policy
-    assert isinstance(policy, BandActorCritic)
+    policy = _policy(model)
     network = policy.actor_network().to(generator.device)
     _blinded(network.layers[0], worlds[0].observer.names, settings.blind)
     how = (settings.warm_up, settings.warm_up_rate, lambda done: report(Progress(done, 0, None, None)))

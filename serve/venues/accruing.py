@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from serve.clock import YEAR
-from serve.events import FundingPaid, QuoteEvent
+from serve.events import BarClosed, Event, FundingPaid, QuoteEvent
 from serve.ledger import Ledger
 from serve.market import Market
 from serve.venues.matching import CENT_PARTS
@@ -38,6 +38,14 @@ class Accrual:
         """An asset's funding is paid up to now."""
         if asset in self._screen.quotes:
             self._since[asset] = (now, self._screen.quotes[asset])
+
+    def remembered(self, event: Event) -> None:
+        """What was journalled before a restart: funding was paid up to a bar's end, and to each payment."""
+        if isinstance(event, FundingPaid):
+            self.settled(event.time, self._market.asset_of[event.symbol])
+        elif isinstance(event, BarClosed):
+            for asset in self._market.assets:
+                self.settled(event.time, asset)
 
     @staticmethod
     def _paying(market: Market, asset: str) -> list[str]:

@@ -16,12 +16,10 @@ from serve.events import (
     Absent,
     Acknowledged,
     BalanceReport,
-    BarClosed,
     Cancelled,
     Deleveraged,
     Event,
     Filled,
-    FundingPaid,
     Listed,
     OrdersReport,
     PositionsReport,
@@ -36,8 +34,9 @@ from serve.state import State
 from serve.venues.accruing import Accrual
 from serve.venues.custody import Custody
 from serve.venues.matching import Matcher, Resting, Trade, decimal
-from serve.venues.records import Booked, Records
+from serve.venues.records import Answer, Booked, Records
 from serve.venues.screen import Screen
+from serve.venues.waiting import Waiting
 
 
 class Paper:
@@ -53,9 +52,7 @@ class Paper:
         self._matcher, self._accrual, self._custody = Matcher(self._screen), Accrual(self._screen), Custody(market)
         self._records = Records()
         self._core: State | None = None  # where it stood at the last move
-        self._coming: dict[str, SubmitOrder] = {}  # on their way to the book
-        self._late: dict[str, SubmitOrder] = {}  # to fill when the bar ends
-        self._resting: dict[str, Resting] = {}
+        self._waiting = Waiting()
         self._now = 0
 
     def show(self, quote: QuoteEvent, memory: Memory) -> tuple[Event, ...]:
@@ -87,10 +84,8 @@ class Paper:
     def passed(self, now: int) -> tuple[Event, ...]:
         """What became, up to now, of the orders on their way and of those that rested."""
         self._now = max(self._now, now)
-        due = [order for order in self._coming.values() if order.time + self._latency <= now]
-        arrived = [event for order in due for event in self._arrived(replace(order, time=now))]
-        old = [name for name, each in self._resting.items() if each.order.expires_at < now]
-        return (*arrived, *self._dropped(old, now))
+        arrived = [event for order in self._waiting.arrived(now, self._latency) for event in self._arrived(order, now)]
+        return (*arrived, *self._dropped(self._waiting.expired(now), now))
 
     def remembered(self, memories: Mapping[str, Memory]) -> None:
         """What each asset's past leaves behind after one more bar."""
@@ -107,7 +102,7 @@ class Paper:
     def submit(self, order: SubmitOrder) -> tuple[Event, ...]:
         if order.order in self._records:
             return self._records.told(order.order, order.time)
-        self._coming.setdefault(order.order, order)
+        self._waiting.coming.setdefault(order.order, order)
         return self.passed(order.time)
 
     def cancel(self, order: CancelOrder) -> tuple[Event, ...]:
@@ -115,13 +110,15 @@ class Paper:
         return self._dropped([order.order], order.time)
 
     def look_up(self, order: LookUp) -> tuple[Event, ...]:
-        return self._records.told(order.order, order.time) or (Absent(order.time, order.order),)
+        others = [event for event in self.passed(order.time) if getattr(event, "order", "") != order.order]
+        told: tuple[Event, ...] = self._records.told(order.order, order.time)
+        return (*others, *(told or (Absent(order.time, order.order),)))
 
     def report(self, question: Ask) -> tuple[Event, ...]:
         """As of now."""
         now = max(self._now, question.time)
         if question.what == "orders":
-            return (OrdersReport(now, (*self._late, *self._resting)),)
+            return (OrdersReport(now, tuple(self._waiting.working)),)
         if question.what == "positions":
             held = tuple((symbol, self._records.ledger.position(symbol)) for symbol in self._market.symbols)
             return (PositionsReport(now, now, held),)
@@ -138,17 +135,18 @@ class Paper:
     def bar_ended(self, now: int) -> tuple[Event, ...]:
         """The bar's funding, then the fills of the orders that were late."""
         funding = [paid for asset in self._market.assets for paid in self.accrue(now, asset)]
-        late, self._late = self._late.values(), {}
+        late = self._waiting.ended_bar()
         return (*funding, *(event for order in late for event in self._matched(replace(order, time=now))))
 
     def remember(self, events: Iterable[Event], sent: Mapping[str, SubmitOrder], state: State | None) -> None:
-        """What the journal says this venue did before a restart; what was still to fill is cancelled.
+        """What the journal says this venue did before a restart; what was still to fill may fill still.
 
         `sent`: every order by id. `state`: where the core stands, if there is any.
         """
         self._core = state
         self.surfaced({} if state is None else state.smiles)
-        self._records.symbols.update({name: order.symbol for name, order in sent.items()})
+        for order in sent.values():
+            self._records.sent(order)
         for event in events:
             if isinstance(event, QuoteEvent) and state is not None and event.asset in state.pasts:
                 self.show(event, state.pasts[event.asset].memory)
@@ -156,33 +154,39 @@ class Paper:
                 self.listed(event.symbol, Listing(event.strike, event.expiry))
             elif isinstance(event, Booked) and self._records.news(event):
                 self._records.booked(event)
-            self._accrued(event)
-        for last in list(self._records.unfinished(sent)):
-            self._records.booked(Cancelled(last.time, last.order))
+            self._accrual.remembered(event)
+        for order, answers in list(self._records.unfinished()):
+            self._resumed(order, answers, 0 if state is None else state.time)
 
-    def _accrued(self, event: Event) -> None:
-        """Funding was paid up to this event."""
-        if isinstance(event, FundingPaid):
-            self._accrual.settled(event.time, self._market.asset_of[event.symbol])
-        elif isinstance(event, BarClosed):
-            for asset in self._market.assets:
-                self._accrual.settled(event.time, asset)
+    def _resumed(self, order: SubmitOrder, answers: tuple[Answer, ...], died: int) -> None:
+        """An order that had not ended: on its way, late, or at the end of the queue; a rest that was gone is gone."""
+        fills = [each.units for each in answers if isinstance(each, Filled)]
+        if not answers and order.expires_at >= died:
+            self._waiting.coming[order.order] = order
+        elif answers and order.post_only:
+            queued = self._matcher.queued(order)
+            self._waiting.resting[order.order] = replace(queued, left=order.units - sum(fills), fills=len(fills))
+        elif fills:
+            self._records.booked(Cancelled(answers[-1].time, order.order))
+        elif answers:
+            self._waiting.late[order.order] = order
 
-    def _arrived(self, order: SubmitOrder) -> tuple[Event, ...]:
-        """What becomes of an order when it reaches the book."""
-        del self._coming[order.order]
-        self._records.symbols[order.order] = order.symbol
-        drawn, reason = self._drawn(), self._refused(order)
+    def _arrived(self, sent: SubmitOrder, now: int) -> tuple[Event, ...]:
+        """What becomes of an order that reached the book since the last look."""
+        self._records.sent(sent)
+        drawn, order = self._drawn(), replace(sent, time=now)
+        late = sent.time + self._latency > sent.expires_at
+        reason = "expired on its way" if late else self._refused(order)
         if reason is None and self._matcher.rejected(order.symbol, drawn):
             reason = f"too busy, congestion {self._screen.quote(order.symbol).congestion:.0%}"
         if reason is not None:
             return self._records.booked(Rejected(order.time, order.order, reason))
         taken = self._records.booked(Acknowledged(order.time, order.order))
         if order.post_only:
-            self._resting[order.order] = self._matcher.queued(order)
+            self._waiting.resting[order.order] = self._matcher.queued(order)
             return taken
         if self._matcher.late(order.symbol, drawn):
-            self._late[order.order] = order
+            self._waiting.late[order.order] = order
             return taken
         return (*taken, *self._matched(order))
 
@@ -195,8 +199,6 @@ class Paper:
         lot, held = self._market.lot(order.symbol), self._records.ledger.position(order.symbol)
         if order.units == 0 or order.units % lot != 0:
             return f"{order.units} is no whole number of lots of {lot}"
-        if order.time > order.expires_at:
-            return "expired on its way"
         if order.post_only and self._matcher.crosses(order):
             return "post only, and it would trade at once"
         if self._records.reducing(order, order.units) == 0:
@@ -221,31 +223,30 @@ class Paper:
     def _made(self, quote: QuoteEvent) -> tuple[Event, ...]:
         """Fills of the orders that rest in the asset's legs."""
         events: list[Event] = []
-        for name, resting in list(self._resting.items()):
+        for name, resting in list(self._waiting.resting.items()):
             if self._market.asset_of[resting.order.symbol] == quote.asset:
                 events += self._rested(name, replace(resting, order=replace(resting.order, time=quote.time)))
         return tuple(events)
 
     def _rested(self, name: str, resting: Resting) -> tuple[Event, ...]:
         order = resting.order
-        self._resting[name], room = self._matcher.passed(resting, order.time)
+        after, room = self._matcher.passed(resting, order.time)
+        self._waiting.resting[name] = after
         units = self._records.reducing(order, room)
         if units == 0:
             return () if room == 0 else self._dropped([name], order.time)
         traded = self._records.ledger.account(order.symbol).traded
         filled = _filled(order, resting.fills + 1, self._matcher.made(order, units, traded))
-        left = resting.left - units
-        self._resting[name] = replace(self._resting[name], left=left, fills=resting.fills + 1)
-        if left == 0:
-            del self._resting[name]
+        self._waiting.resting[name] = replace(after, left=resting.left - units, fills=resting.fills + 1)
+        if units == resting.left:
+            del self._waiting.resting[name]
         return self._records.booked(filled)
 
     def _taken_over(self, closed: Iterable[Deleveraged]) -> tuple[Event, ...]:
         """What the venue closed, and our orders in the legs that it liquidated."""
         events: list[Event] = []
         for each in closed:
-            waiting = {**self._late, **{name: resting.order for name, resting in self._resting.items()}}
-            own = [name for name, order in waiting.items() if order.symbol == each.symbol]
+            own = [name for name, order in self._waiting.working.items() if order.symbol == each.symbol]
             events += self._records.booked(each)
             events += self._dropped(own if each.why == "liquidated" else [], each.time)
         return tuple(events)
@@ -262,11 +263,7 @@ class Paper:
 
     def _dropped(self, names: Iterable[str], now: int) -> tuple[Event, ...]:
         """Those of the orders that wait are cancelled."""
-        waiting = [name for name in names if name in self._late or name in self._resting]
-        for name in waiting:
-            self._late.pop(name, None)
-            self._resting.pop(name, None)
-        return self._records.booked(*(Cancelled(now, name) for name in waiting))
+        return self._records.booked(*(Cancelled(now, name) for name in self._waiting.dropped(names)))
 
     def _sight(self, now: int) -> Sight | None:
         """The account beside the book that it hedges; counted, as margin is, from when that was last empty."""
@@ -290,7 +287,7 @@ class Paper:
 
     def _drawn(self) -> float:
         """Uniform in [0, 1): the child of the seed that has a new order's number."""
-        child = np.random.SeedSequence(self._seed, spawn_key=(len(self._records),))
+        child = np.random.SeedSequence(self._seed, spawn_key=(self._records.made,))
         return float(np.random.default_rng(child).random())
 
 

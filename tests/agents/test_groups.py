@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from agents.base import Diverged
 from agents.ppo import TensorRolloutBuffer
 from agents.vec_env import Step, TensorVecEnv
-from envs.types import BadInput
 from tests.agents.support import OnePeriodHedge, filled, model, rollout
 
 
@@ -47,5 +47,5 @@ def test_a_reward_that_is_not_finite_ends_training() -> None:
             found = super().step(action)
             return found._replace(reward=found.reward.index_fill(0, torch.tensor([3]), float("nan")))
 
-    with pytest.raises(BadInput, match="loss is nan after 2 epochs: lower learning_rate, or mend the rewards"):
+    with pytest.raises(Diverged, match="loss is nan after 2 epochs: lower learning_rate, or mend the rewards"):
         model(TensorVecEnv(Broken(8, 4))).learn(1)

@@ -43,7 +43,7 @@ class Traded:
     """A venue with one asset, shown one quote after another."""
 
     def __init__(self, market: Market, latency: float = 0.0, seed: int = 0) -> None:
-        self.market, self.heard = market, list[Event]()
+        self.market, self.latency, self.heard = market, latency, list[Event]()
         self.venue = Paper(market, VENUE.model_copy(update={"latency_seconds": latency, "seed": seed}))
         self.memory, self.now, self.state = market.filters[0].initial(1), START, standing({})
         self.goes(0, SPOT)

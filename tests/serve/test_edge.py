@@ -46,7 +46,8 @@ NAN = math.nan
 def usual() -> tuple[Engine, State]:
     engine = Engine.opened(started(with_model=False))
     state = engine.initial()
-    for event in [started(with_model=False), *opening()[1:]]:
+    *before, sold = [started(with_model=False), *opening()[1:]]
+    for event in [*before, replace(sold, trade="t-1")]:
         state, _ = engine.step(state, event)
     return engine, state
 
@@ -77,7 +78,12 @@ BAD: list[tuple[Event, str]] = [
     (History(NOW, "BTC", NOW, (1.0,)), "no prices"),
     (History(NOW, "BTC", NOW, (1.0, -1.0)), "no prices"),
     (Listed(NOW, "BTC-CALL", 1.0, NOW + HOUR), "BTC-CALL is not served"),
-    (Listed(NOW, PERP, 1.0, NOW - HOUR), "an option that is none"),
+    (Listed(NOW, PERP, 1.0, NOW + HOUR), "BTC-PERP is no option"),
+    (replace(call(NOW, name="call-2"), trade="t-1"), "trade t-1 of call-2 repeats"),
+    (PositionsReport(NOW, NOW + 6 * SECOND, ()), "6.0 s in the future"),
+    (PositionsReport(NOW, START - 1, ()), "out of order"),
+    (BalanceReport(NOW, NOW + 6 * SECOND, D(0), 0.0), "6.0 s in the future"),
+    (BalanceReport(NOW, START - 1, D(0), 0.0), "out of order"),
     (replace(call(NOW), premium=D("NaN")), "premium"),
     (call(NOW, units="Infinity", name="new"), "units"),
     (call(NOW, bars=20_000, name="new"), "more than"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 from serve.clock import SECOND
 from serve.commands import Ask, CancelOrder, LookUp, SubmitOrder
-from serve.events import Absent, Acknowledged, Heartbeat
+from serve.events import Absent, Acknowledged, Heartbeat, Operator
 from serve.orders import Status
 from serve.states import RiskState
 from tests.serve.support import PERP, START, opening, started
@@ -34,6 +35,23 @@ def test_an_order_that_turns_up_after_it_was_absent_is_cancelled() -> None:
     assert (position.low, position.high) == (0, state.orders["test-000001"].units)
     _, outputs = fold([*opening(), reply(), *quiet, Acknowledged(START + 13 * SECOND, "test-000001")])
     assert of(CancelOrder, outputs) == [CancelOrder(START + 13 * SECOND, "test-000001")]
+
+
+def test_an_order_that_turns_up_while_halted_is_cancelled() -> None:
+    """The halt's own cancel came before the venue had the order; a part that filled leaves a rest to cancel too."""
+    halt = Operator(START + 4, "halt", "ann", "stop", "")
+    state, outputs = fold([*opening(), reply(), halt])
+    assert of(CancelOrder, outputs) == [CancelOrder(START + 4, "test-000001")]
+    whole = filled(outputs, START + 5)
+    part = replace(whole[1], units=Decimal("0.5"))
+    for late in (whole[:1], [part]):
+        state, outputs = fold([*opening(), reply(), halt, *late])
+        assert of(CancelOrder, outputs)[1:] == [CancelOrder(START + 5, "test-000001")]
+        assert state.risk is RiskState.HALTED
+    _, outputs = fold([*opening(), reply(), halt, whole[1]])
+    assert len(of(CancelOrder, outputs)) == 1, "nothing of it is left"
+    _, outputs = fold([*opening(), reply(), halt, started(START + 6), Acknowledged(START + 7, "test-000001")])
+    assert of(CancelOrder, outputs)[1:] == [CancelOrder(START + 7, "test-000001")], "after a restart too"
 
 
 def test_a_restart_leaves_orders_in_flight_unknown() -> None:

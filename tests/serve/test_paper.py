@@ -149,14 +149,11 @@ def test_late_orders_fill_when_the_bar_ends_at_the_quote_of_then() -> None:
     assert [type(event) for event in venue.look_up(LookUp(START, "o"))] == [Acknowledged, Filled]
 
 
-def test_a_late_order_can_be_cancelled_and_does_not_outlive_a_restart() -> None:
+def test_a_late_order_can_be_cancelled() -> None:
     venue = showing(Execution(latency_bars=1))
-    answer = venue.submit(order())
+    venue.submit(order())
     assert venue.cancel(CancelOrder(START + 1, "o")) == (Cancelled(START + 1, "o"),)
     assert venue.bar_ended(START + HOUR) == ()
-    again = showing(Execution(latency_bars=1))
-    remembering(again, [quote(START), *answer])
-    assert [type(event) for event in again.look_up(LookUp(START, "o"))] == [Acknowledged, Cancelled]
 
 
 def fates(execution: Execution, seed: int, congestion: float, count: int = 400) -> list[str]:

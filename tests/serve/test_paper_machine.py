@@ -19,13 +19,12 @@ from serve.events import (
     Absent,
     BalanceReport,
     BarClosed,
-    Cancelled,
     Deleveraged,
     Event,
     Filled,
     FundingPaid,
+    OrdersReport,
     PositionsReport,
-    Rejected,
 )
 from serve.market import Market
 from serve.venues.paper import Paper
@@ -109,7 +108,7 @@ class Trading(RuleBasedStateMachine):
             again = self.venue.submit(self.sent[name])
             if before:
                 assert [replaced(event) for event in again] == before
-            looked = self.venue.look_up(LookUp(self.now, name))
+            looked = self.venue.look_up(LookUp(START, name))
             assert [replaced(event) for event in looked if not isinstance(event, Absent)] == before
 
     @rule(data=st.data())
@@ -126,15 +125,17 @@ class Trading(RuleBasedStateMachine):
 
     @rule()
     def restarts(self) -> None:
-        """What waited is gone; what was on its way is lost; the account and the answers are the same."""
+        """The account, the answers and what may still fill are the same."""
         again = Paper(MARKET, self.settings)
         again.remember(self.journal, self.sent, standing(self.known()))
-        before = account(self.venue, self.now)
-        assert account(again, self.now) == before
+        assert account(again, self.now) == account(self.venue, self.now)
+        for name in self.sent:
+            assert again.look_up(LookUp(START, name)) == self.venue.look_up(LookUp(START, name))
+        working = [venue.report(Ask(self.now, "orders"))[0] for venue in (again, self.venue)]
+        assert isinstance(working[0], OrdersReport)
+        assert isinstance(working[1], OrdersReport)
+        assert set(working[0].resting) == set(working[1].resting)
         self.venue = again
-        heard = [event for name in self.sent for event in again.look_up(LookUp(self.now, name))]
-        self.heard(*(event for event in heard if isinstance(event, Cancelled) and event.order not in self.ended()))
-        self.sent = {name: order for name, order in self.sent.items() if self.told(name)}
 
     @invariant()
     def money_and_units_are_conserved(self) -> None:
@@ -179,9 +180,6 @@ class Trading(RuleBasedStateMachine):
 
     def told(self, name: str) -> list[Event]:
         return [event for event in self.journal if getattr(event, "order", None) == name]
-
-    def ended(self) -> set[str]:
-        return {event.order for event in self.journal if isinstance(event, Cancelled | Rejected)}
 
 
 def replaced(event: Event) -> dict[str, Any]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from envs.costs import Execution, FeeTier
 from serve.clock import HOUR, SECOND
-from serve.commands import Ask, CancelOrder, LookUp
+from serve.commands import Ask, CancelOrder, LookUp, SubmitOrder
 from serve.events import Absent, Acknowledged, Cancelled, Event, Filled, OrdersReport, Rejected
+from serve.venues.paper import Paper
 from tests.serve.papers import D, Traded, single
-from tests.serve.support import SPOT, quote
+from tests.serve.support import PERP, SPOT, START, VENUE, quote
 
 
 def kinds(events: tuple[Event, ...] | list[Event]) -> list[str]:
@@ -133,3 +135,67 @@ def test_what_is_no_quote_is_not_shown() -> None:
     assert (traded.venue.show(bad, traded.memory), traded.venue.moved(bad, traded.state)) == ((), ())
     assert isinstance(traded.sends("a", "2", "20400")[0], Acknowledged)
     assert Decimal("19990") < fills(traded)[0].price < Decimal("20010")
+
+
+def restarted(traded: Traded, told: list[Event], *orders: SubmitOrder) -> Paper:
+    """The venue made anew from what the journal held when the process died."""
+    again = Paper(traded.market, VENUE.model_copy(update={"latency_seconds": traded.latency}))
+    again.remember([quote(START), *told], {each.order: each for each in orders}, traded.state)
+    return again
+
+
+def sent(units: str, limit: str, life: int = HOUR, post_only: bool = False) -> SubmitOrder:
+    return SubmitOrder(START, "a", PERP, D(units), D(limit), START + life, False, post_only)
+
+
+def test_an_order_on_its_way_arrives_after_a_restart() -> None:
+    slow = Traded(single(), latency=2.0)
+    again = restarted(slow, [], sent("2", "21000"))
+    assert kinds(again.look_up(LookUp(START + SECOND, "a"))) == ["Absent"]
+    assert kinds(again.look_up(LookUp(START + 2 * SECOND, "a"))) == ["Acknowledged", "Filled"]
+    assert again.passed(START + 3 * SECOND) == (), "once"
+
+
+def test_an_order_that_could_come_no_more_when_the_process_died_stays_away() -> None:
+    slow = Traded(single(), latency=2.0)
+    slow.state = replace(slow.state, time=START + 2 * HOUR)
+    assert kinds(restarted(slow, [], sent("2", "21000")).look_up(LookUp(slow.state.time, "a"))) == ["Absent"]
+
+
+def test_a_late_order_fills_after_a_restart_too() -> None:
+    late = Traded(single(Execution(latency_bars=1)))
+    again = restarted(late, list(late.sends("a", "2", "21000")), sent("2", "21000"))
+    assert kinds(again.bar_ended(START + HOUR)) == ["Filled"]
+    assert kinds(again.bar_ended(START + 2 * HOUR)) == ["FundingPaid"]
+
+
+def test_a_resting_order_keeps_its_rest_over_a_restart_and_its_place_to_nobody() -> None:
+    """At the end of the queue again, as nobody knows where it stood."""
+    traded = Traded(single(Execution(impact=1e-3)))
+    traded.sends("a", "400", "19900", post_only=True)
+    traded.goes(SECOND, 19_940.0, low=19_875.0)
+    (part,) = fills(traded)
+    again = restarted(traded, traded.heard, sent("400", "19900", post_only=True))
+    assert again.report(Ask(traded.now, "orders")) == (OrdersReport(traded.now, ("a",)),)
+    traded.venue = again
+    traded.goes(SECOND, 19_940.0, low=19_890.0)
+    assert len(fills(traded)) == 1, "the queue ahead came first"
+    traded.goes(SECOND, 19_700.0)
+    assert [each.trade for each in fills(traded)] == ["a/1", "a/2"]
+    assert sum(each.units for each in fills(traded)) == 400
+    assert part.units < 400
+
+
+def test_what_was_told_of_orders_is_kept_for_a_while_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And an old order, sent again, does not trade again."""
+    monkeypatch.setattr("serve.venues.records.KEPT", 2)
+    traded = Traded(single())
+    for name in "abc":
+        traded.sends(name, "1", "21000", life=SECOND)
+    known = {name: kinds(traded.venue.look_up(LookUp(traded.now, name))) for name in "abc"}
+    assert known == {"a": ["Absent"], "b": ["Acknowledged", "Filled"], "c": ["Acknowledged", "Filled"]}
+    held = traded.holds()
+    old = SubmitOrder(START, "a", PERP, D(1), D(21_000), START + SECOND, reduce_only=False)
+    traded.goes(2 * SECOND, SPOT)
+    assert kinds(traded.venue.submit(replace(old, time=traded.now))) == ["Rejected"]
+    assert traded.holds() == held
