@@ -13,6 +13,10 @@ from envs.decision import Band
 from envs.observation import Observation
 
 
+class Diverged(RuntimeError):
+    """Learning has gone wrong and cannot go on: one line that says how."""
+
+
 class Agent(Protocol):
     """Sees one hedger's observation (P, 1, ·) and says within which bands its hedges may stay."""
 

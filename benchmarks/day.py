@@ -5,7 +5,7 @@ each minute. By a seed: gaps in the feed, ticks that are none, out of order, fro
 a venue that rejects, delays, fills in parts and answers late; and a process that is killed and started again. At
 the end the journal is replayed: to where the last life stood, with a ledger that is the sum of its fills. Memory is
 what the process holds at full hours of its last life, after a collection. Prints one JSON object as its last line;
-exits with 1 where something does not hold.
+exits with 1 where something does not hold: `faults` says what.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.random import Generator
 
 from agents import card as cards
 from envs.costs import Execution
-from serve.clock import HOUR, SECOND, VirtualClock, parse, show
-from serve.commands import Output, SubmitOrder, Transition
+from envs.pricing import black_scholes
+from serve.clock import HOUR, SECOND, YEAR, VirtualClock, parse, show
+from serve.commands import Decision, Output, SubmitOrder, Transition
 from serve.config import ServeConfig
 from serve.events import BarClosed, Deleveraged, Event, Filled, FundingPaid
 from serve.feed import read_bars
@@ -44,6 +46,8 @@ from serve.states import RiskState
 ROOT = Path(__file__).parents[1]
 DAY = "2023-03-10"
 MINUTE = 60 * SECOND
+MONTH = 720 * HOUR
+GROWTH = 0.02  # of memory and of objects within the last life
 LOOK = 2 * SECOND  # between looks at the files
 BUSY = Execution(participation=0.02, rejection=0.4, delay=0.3, impact=5e-4)
 PERP = "BTC-PERP"
@@ -114,19 +118,16 @@ def _bad(now: int, price: float, good: str, rng: Generator) -> str:
 
 
 def trades(first: int, prices: list[float], rng: Generator) -> list[tuple[int, str]]:
-    """Lines of the book: an option sold or bought every twenty minutes, some twice."""
+    """Lines of the book: calls sold first, an option sold or bought every twenty minutes, and lines that are broken."""
     lines = []
     for number, minute in enumerate(range(3, len(prices), 20)):
-        holding = {
-            "id": f"deal-{number}",
-            "asset": "BTC",
-            "kind": "option",
-            "units": str(rng.choice([-8, -5, 3, 6])),
-            "expiry": (first // HOUR + 720) * HOUR,
-            "right": str(rng.choice(["call", "put"])),
-            "strike": round(prices[minute] * rng.uniform(0.9, 1.1)),
-        }
-        line = json.dumps({"type": "BookTraded", "holding": holding, "premium": "1000"})
+        right, spot = str(rng.choice(["call"] * 4 + ["put"])), prices[minute]
+        units, strike = int(rng.choice([-4, -3, 2, 3])) - 20 * (number == 0), round(spot * rng.uniform(0.95, 1.05))
+        holding = {"id": f"deal-{number}", "asset": "BTC", "kind": "option", "units": str(units)}
+        holding |= {"expiry": first + MONTH, "right": right, "strike": strike}
+        each = [torch.tensor(float(v), dtype=torch.float64) for v in (spot, strike, MONTH / YEAR, 0.6)]
+        premium = round(-units * float(black_scholes.price(*each, call=right == "call")), 2)
+        line = json.dumps({"type": "BookTraded", "holding": holding, "premium": str(premium)})
         lines.append((first + minute * MINUTE, line))
         if rng.random() < 0.05:
             lines.append((first + minute * MINUTE + SECOND, "{"))
@@ -155,7 +156,8 @@ class Witness:
         elif isinstance(event, FundingPaid):
             self.cash += event.cash
         for each in outputs:
-            self.counts[f"-> {type(each).__name__}"] += 1
+            name = f"decisions by {each.source}" if isinstance(each, Decision) else f"-> {type(each).__name__}"
+            self.counts[name] += 1
             if isinstance(each, Transition):
                 self.state = each.state
             elif isinstance(each, SubmitOrder):
@@ -216,7 +218,7 @@ def lived(folder: Path, seed: int, hours: int, kills: int) -> dict[str, Any]:
     """The day; what it was, and what does not hold of it."""
     rng, first, made, scales = np.random.default_rng(seed), parse(DAY), Counter[str](), Scales()
     prices = minutes(first, hours, rng)
-    deaths = [first + int(at) for at in sorted(rng.uniform(0.1, 0.9, kills) * hours * HOUR)]
+    deaths = [first + int(at) for at in sorted(rng.uniform(0.05, 0.5, kills) * hours * HOUR)]
     feed, deals = ticks(first, prices, rng, made), trades(first, prices, rng)
     config, url, now = settings(folder), str(folder / "j.db"), first
     book = folder / "book.jsonl"
@@ -236,7 +238,11 @@ def lived(folder: Path, seed: int, hours: int, kills: int) -> dict[str, Any]:
         journal.close()
         deals = [each for each in deals if each[0] > pen.now()]
         now = pen.now() + int(rng.integers(30, 300)) * SECOND
-    return {**_judged(core, url, made), **_memory(scales)}
+    report = {**_judged(core, url, made), **_memory(scales)}
+    (before, after), (least, most) = report["mib"], report["objects"]
+    if after - before > GROWTH * before or most - least > GROWTH * least:
+        report["faults"].append(f"memory grew from {before} to {after} MiB, objects from {least} to {most}")
+    return report
 
 
 def _judged(core: Core, url: str, made: Counter[str]) -> dict[str, Any]:

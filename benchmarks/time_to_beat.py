@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 
 import torch
-from cao_row import Finish, race, tuned, world
+from cao_row import Finish, race, tuned
 from stable_baselines3.common.utils import set_random_seed
 
 from envs.seeding import generators
@@ -35,14 +35,15 @@ ALONE = Settings(
 SETTINGS = ALONE.model_copy(update={"warm_up": 16, "warm_up_paths": 512, "warm_up_rate": 1e-2})
 
 
-def finish(task: Task, bar: float, settings: Settings) -> Finish:
+def finish(task: Task, bar: float, settings: Settings, seed: int) -> Finish:
     """How our race to `bar` ended, judged after each rollout."""
-    set_random_seed(1)
-    learnt = world(task, settings.paths, settings.hedgers, 1)
+    market, warming = generators(seed, 2)
+    set_random_seed(seed)
+    learnt = task.world(settings.paths, settings.hedgers, market, controlled=True)
     began = time.perf_counter()
     model = model_for(Family([learnt]), settings)
     if settings.warm_up:
-        warmed(model, task, settings, generators(2, 1)[0])
+        warmed(model, task, settings, warming)
     warming = time.perf_counter() - began
     found = race(model, learnt, task, bar, settings.steps, SECONDS, every=1)
     return replace(found, seconds=warming + found.seconds)
@@ -53,7 +54,7 @@ def main() -> None:
     began = time.perf_counter()
     task = tuned()
     tuning = time.perf_counter() - began
-    found = finish(task, BAR, SETTINGS)
+    found = finish(task, BAR, SETTINGS, seed=1)
     print(json.dumps({"seconds": round(found.seconds + tuning, 1), "y": round(found.y, 2), "steps": found.steps}))
 
 

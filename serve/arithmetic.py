@@ -6,11 +6,11 @@ Python's own would raise where IEEE arithmetic has an infinity or no number; the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import operator
 import torch
 from numpy.typing import NDArray
 from scipy import special
@@ -84,6 +84,10 @@ def powered(x: float, power: float) -> float:
     return x * x if power == 2 else float(np.power(np.float64(x), power))
 
 
+def powered_arrays(x: Array, power: float) -> Array:
+    return x * x if power == 2 else x**power
+
+
 def lerped_arrays(a: Any, b: Any, weight: Any) -> Any:
     return np.where(np.abs(weight) < 0.5, a + weight * (b - a), b - (b - a) * (1 - np.asarray(weight)))
 
@@ -117,63 +121,112 @@ def subtracted_from(a: Any, b: Any) -> Any:
     return b - a
 
 
+def _plain(ufunc: np.ufunc) -> Callable[..., Array]:
+    """As a function, which has a module."""
+
+    def call(*arrays: Array) -> Array:
+        return ufunc(*arrays)  # type: ignore[no-any-return]
+
+    return call
+
+
+_larger, _smaller = _plain(np.maximum), _plain(np.minimum)
 ELEMENTWISE: dict[Any, Both] = {
-    aten.mul: Both(operator.mul, np.multiply),
-    aten.add: Both(operator.add, np.add),
-    aten.sub: Both(operator.sub, np.subtract),
+    aten.mul: Both(operator.mul, operator.mul),
+    aten.add: Both(operator.add, operator.add),
+    aten.sub: Both(operator.sub, operator.sub),
     aten.rsub: Both(subtracted_from, subtracted_from),
-    aten.div: Both(divided, np.true_divide),
-    aten.neg: Both(operator.neg, np.negative),
-    aten.abs: Both(abs, np.abs),
-    aten.exp: Both(exponential, np.exp),
-    aten.log: Both(logarithm, np.log),
-    aten.sqrt: Both(root, np.sqrt),
+    aten.div: Both(divided, operator.truediv),
+    aten.neg: Both(operator.neg, operator.neg),
+    aten.abs: Both(operator.abs, operator.abs),
+    aten.exp: Both(exponential, _plain(np.exp)),
+    aten.log: Both(logarithm, _plain(np.log)),
+    aten.sqrt: Both(root, _plain(np.sqrt)),
     aten.rsqrt: Both(inverse_root, inverse_root_arrays),
-    aten.reciprocal: Both(inverted, np.reciprocal),
+    aten.reciprocal: Both(inverted, _plain(np.reciprocal)),
     aten.square: Both(squared, squared),
-    aten.pow: Both(powered, np.power),
-    aten.erfc: Both(math.erfc, special.erfc),
-    aten.maximum: Both(greater, np.maximum),
-    aten.minimum: Both(lesser, np.minimum),
+    aten.pow: Both(powered, powered_arrays),
+    aten.erfc: Both(math.erfc, _plain(special.erfc)),
+    aten.maximum: Both(greater, _larger),
+    aten.minimum: Both(lesser, _smaller),
     aten.clamp: Both(clamped, clamped_arrays),
-    aten.clamp_min: Both(greater, np.maximum),
+    aten.clamp_min: Both(greater, _larger),
     aten.where: Both(chosen, np.where),
     aten.masked_fill: Both(masked, masked_arrays),
     aten.lerp: Both(lerped, lerped_arrays),
-    aten.gt: Both(operator.gt, np.greater),
-    aten.ge: Both(operator.ge, np.greater_equal),
-    aten.lt: Both(operator.lt, np.less),
-    aten.le: Both(operator.le, np.less_equal),
-    aten.eq: Both(operator.eq, np.equal),
-    aten.ne: Both(operator.ne, np.not_equal),
-    aten.round: Both(rounded, np.rint),
-    aten.sign: Both(signum, np.sign),
-    aten.logical_not: Both(operator.not_, np.logical_not),
+    aten.gt: Both(operator.gt, operator.gt),
+    aten.ge: Both(operator.ge, operator.ge),
+    aten.lt: Both(operator.lt, operator.lt),
+    aten.le: Both(operator.le, operator.le),
+    aten.eq: Both(operator.eq, operator.eq),
+    aten.ne: Both(operator.ne, operator.ne),
+    aten.round: Both(rounded, _plain(np.rint)),
+    aten.sign: Both(signum, _plain(np.sign)),
+    aten.logical_not: Both(operator.not_, _plain(np.logical_not)),
 }
-CASTS = {torch.float64: Both(float, np.float64), torch.int64: Both(int, np.int64), torch.bool: Both(bool, np.bool_)}
 
 
-def packed(shape: Sequence[int], numbers: Sequence[float]) -> Array:
+def _cast(kind: type) -> Both:
+    def call(array: Array) -> Array:
+        return array.astype(kind)
+
+    return Both(kind, call)
+
+
+CASTS = {torch.float64: _cast(float), torch.int64: _cast(int), torch.bool: _cast(bool)}
+
+
+def packed(shape: tuple[int, ...], *numbers: float) -> Array:
     return np.array(numbers).reshape(shape)
 
 
-def spread(array: Array, shape: Sequence[int]) -> Array:
-    """In full, where it stood for equal rows."""
+def full(array: Array, shape: tuple[int, ...]) -> Array:
+    """With all its rows, where one stood for equal ones."""
     return np.broadcast_to(array, shape)
+
+
+def reshaped(array: Array, shape: tuple[int, ...]) -> Array:
+    return array.reshape(shape)
 
 
 def listed(array: Array) -> list[Any]:
     return array.ravel().tolist()  # type: ignore[no-any-return]
 
 
-def summed(array: Array, axis: Any, kept: bool) -> Array:
-    return np.add.reduce(array, axis=axis, keepdims=kept)  # type: ignore[no-any-return]
+def only(array: Array) -> Any:
+    return array.item()
 
 
-def through_torch(call: Callable[..., Any], *constants: Any) -> Callable[..., Any]:
-    """What has no rule here: PyTorch's own, on arrays."""
-    raise NotImplementedError(call, constants)
+def summed(array: Array, axis: tuple[int, ...], kept: bool) -> Array:
+    return np.add.reduce(array, axis, None, None, kept)  # type: ignore[no-any-return]
 
 
-def tensor(array: Array) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))
+def greatest(array: Array, axis: tuple[int, ...], kept: bool) -> Array:
+    return np.maximum.reduce(array, axis, None, None, kept)  # type: ignore[no-any-return]
+
+
+def least(array: Array, axis: tuple[int, ...], kept: bool) -> Array:
+    return np.minimum.reduce(array, axis, None, None, kept)  # type: ignore[no-any-return]
+
+
+FOLDS = {
+    aten.sum: Both(operator.add, summed),
+    aten.amax: Both(greater, greatest),
+    aten.amin: Both(lesser, least),
+}
+
+
+def through_torch(func: Any, args: Any, kwargs: Any) -> Callable[..., Any]:
+    """`func` of arrays, in the place of the tensors of `args`."""
+
+    def call(*arrays: Array) -> Any:
+        made = func(*_filled(args, iter(arrays)), **kwargs)
+        return made.numpy() if isinstance(made, Tensor) else [each.numpy() for each in made]
+
+    return call
+
+
+def _filled(args: Any, arrays: Iterator[Array]) -> Any:
+    if isinstance(args, list | tuple):
+        return type(args)(_filled(each, arrays) for each in args)
+    return torch.from_numpy(np.array(next(arrays))) if isinstance(args, Tensor) else args

@@ -8,6 +8,7 @@ from typing import Protocol
 
 SECOND = 1_000
 HOUR = 3_600 * SECOND
+DAY = 24 * HOUR
 YEAR = 8_760 * HOUR
 FASTEST = 10_000.0  # times the wall, that a clock which nothing holds back is taken to go
 

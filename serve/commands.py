@@ -136,6 +136,13 @@ class ModelChanged(Output):
 
 
 @dataclass(frozen=True)
+class Quiet(Output):
+    """Halted, and no order of ours rests, by our records and by the venue's own report."""
+
+    since: int  # when it was halted
+
+
+@dataclass(frozen=True)
 class Flat(Output):
     """Flattened, confirmed by our ledger and by the venue's own report."""
 

@@ -169,6 +169,14 @@ class ServeConfig(Section):
         _same("limits.legs", self.limits.legs, symbols)
         return self
 
+    @model_validator(mode="after")
+    def _tradable(self) -> Self:
+        least = Decimal(repr(self.execution.stress_share)) * self.limits.deployment.share
+        for leg in self.legs:
+            if self.limits.legs[leg.symbol].order.soft * least < leg.lot:
+                raise ValueError(f"limits.legs.{leg.symbol}.order.soft leaves no lot under stress; raise it")
+        return self
+
 
 def load(path: Path) -> ServeConfig:
     """Raises BadInput, one line, for a file that is missing, is no TOML, or has a wrong or missing setting."""

@@ -14,7 +14,7 @@ from serve.breakers.policy_invalid import action_fault
 from serve.commands import Decision, Infer, Intent, Output
 from serve.events import BarClosed, BookSettled, BookTraded, Event, Inference
 from serve.executing import Climate, width
-from serve.exposure import net
+from serve.exposure import within
 from serve.market import Seen, Sight, Wish
 from serve.sending import Acted, Sender
 from serve.setup import Setup
@@ -149,22 +149,12 @@ class Decider:
         out = {symbol for symbol in market.symbols if market.asset_of[symbol] not in ready}
         positions = tuple(state.ledger.position(symbol) for symbol in market.symbols)
         wishes = market.wishes(action, seen, positions, out)
-        idle = {asset for asset in ready if self._within(state, asset)}
+        idle = {asset for asset in ready if within(state, asset)}
         named = zip(market.symbols, wishes, strict=True)
         return tuple(
             replace(wish, trade=wish.trade * 0) if market.linear(s) and market.asset_of[s] in idle else wish
             for s, wish in named
         )
-
-    def _within(self, state: State, asset: str) -> bool:
-        """Whether the net delta is as near its target as the thresholds ask."""
-        target, valuation = state.targets[asset], state.valuations[asset]
-        if target.above == 0 and target.below == 0:
-            return False
-        coins = float(state.ledger.coins.get(asset, 0))
-        whole = net(state, valuation, coins).delta
-        off = whole - (1 - target.hedge_ratio) * (valuation.book.delta + coins) - target.delta
-        return -target.below <= off <= target.above
 
     def _compared(self, state: State, wishes: Sequence[Wish], seen: Seen, ready: frozenset[str]) -> State:
         """How far the policy's trades are from the analytic hedge's, over base units."""

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from envs.instrument import View
-from serve import edge, facts, flattening, hearing, margining, reconciling
+from envs.types import BadInput
+from serve import edge, facts, flattening, halting, hearing, margining, reconciling
 from serve.clock import SECOND
-from serve.commands import Alert, CancelOrder, Dropped, LookUp, ModelChanged, Output
+from serve.commands import Alert, Dropped, LookUp, ModelChanged, Output
 from serve.deciding import Decider
 from serve.errors import OrderError, Refused
 from serve.events import (
@@ -66,6 +67,7 @@ class Engine:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.decider, self._shadower = Decider(setup), Shadower(setup)
+        self._patience = setup.config.clocks.order_seconds * SECOND  # with what has no outcome
         self._rememberer = Rememberer(setup.market, setup.config.clocks.warmup_bars)
         self._facts: Mapping[type[Event], Callable[[State, Any], State]] = {
             Started: self._started,
@@ -104,6 +106,16 @@ class Engine:
 
     @torch.inference_mode()
     def step(self, state: State, event: Event) -> tuple[State, Outputs]:
+        """The state after `event`, and what comes of it. An event that the core cannot take in is left, and halts."""
+        try:
+            return self._stepped(state, event)
+        except Exception as error:  # dying with orders at the venue, at every restart anew, would be worse
+            words = f"{type(event).__name__} raised {type(error).__name__}: {error}"
+            after = facts.broken(replace(state, time=max(state.time, event.time)), words)
+            after, quieted = halting.progressed(state, after, self._patience)
+            return after, (*transitions(state, after), *quieted)
+
+    def _stepped(self, state: State, event: Event) -> tuple[State, Outputs]:
         """Facts first, then the breakers on what they made of the world, then what is to be done."""
         before, question = state, self._closed(state, event)
         state, outputs = self._applied(state, event)
@@ -111,15 +123,14 @@ class Engine:
         state = watched(state, self.setup.breakers, view(self.setup, state, news, question))
         state = self._fallen_back(before, self._believed(state, event))
         outputs += [*transitions(before, state), *_changed(before, state), *hearing.overtaken(before, state, event)]
-        if state.risk is RiskState.HALTED and before.risk is not RiskState.HALTED:
-            outputs += [CancelOrder(state.time, order.id) for order in state.reserved]
+        state, quieted = halting.progressed(before, state, self._patience)
         if RiskState.HALTED > state.risk > before.risk or before.risk is RiskState.HALTED > state.risk:
             state = state.owing(*state.pasts)
         state, chased = self._chased(state, event)
-        state, flat = flattening.progressed(before, state, self.setup.market)
+        state, flat = flattening.progressed(before, state, self.setup.market, self._patience)
         state, shadow = self._shadower.answered(state, event) if isinstance(event, Inference) else (state, [])
         state, decided = self.decider.acted(self._sliced(state), event, question, doubt(state, self.setup.breakers))
-        return state, (*outputs, *chased, *flat, *shadow, *decided, *flattening.asked(before, state))
+        return state, (*outputs, *quieted, *chased, *flat, *shadow, *decided, *flattening.asked(before, state))
 
     def _applied(self, state: State, event: Event) -> tuple[State, list[Output]]:
         """The facts of the event: one that is refused is counted and dropped, one that cannot be true halts."""
@@ -174,10 +185,14 @@ class Engine:
         return self._rememberer.cold(state)
 
     def _bar_closed(self, state: State, event: BarClosed) -> State:
-        return self._rememberer.bar_closed(self._shadower.accrued(state), event)
+        good = state.good_bars + (state.risk < RiskState.REDUCING)
+        return self._rememberer.bar_closed(self._shadower.accrued(replace(state, good_bars=good)), event)
 
     def _offered(self, state: State, event: ModelOffered) -> State:
-        self.setup.trained(event.trained)
+        try:
+            self.setup.trained(event.trained)
+        except BadInput as error:
+            raise Refused(str(error)) from None
         return facts.offered(state, event)
 
     def _deleveraged(self, state: State, event: Deleveraged) -> State:
@@ -207,11 +222,12 @@ class Engine:
 
     def _revalued(self, state: State, asset: str | None) -> State:
         """Marks and greeks of one asset, or of all, at the last quote of each."""
-        market, valuer = self.setup.market, self.setup.valuer
+        market = self.setup.market
         listings = [state.listings.get(name) for name in market.symbols]
+        smiles = [state.smiles.get(name) for name in market.assets]
         fresh = {
-            name: valuer.valued(market.assets[name], self._view(state, name), state.book, listings, state.time)
-            for name in state.quotes
+            name: market.valued(quote, state.pasts[name].memory, smiles, state.book, listings, state.time)
+            for name, quote in state.quotes.items()
             if asset is None or name == asset
         }
         state = replace(state, valuations={**state.valuations, **fresh})
@@ -255,12 +271,11 @@ class Engine:
     def _chased(self, state: State, event: Event) -> tuple[State, list[Output]]:
         """Orders without an outcome for too long are looked up by id, never sent again; the venue is asked."""
         clocks = self.setup.config.clocks
-        patience = clocks.order_seconds * SECOND
         orders, outputs = dict(state.orders), list[Output]()
         for order in state.reserved:
             restarted = order.status.value in ("unknown", "absent") and order.asked_at is None
             since = order.sent_at if order.asked_at is None else order.asked_at
-            if restarted or state.time - since >= patience:
+            if restarted or state.time - since >= self._patience:
                 orders[order.id] = unknown(order, state.time)
                 outputs.append(LookUp(state.time, order.id))
         state = replace(state, orders=orders) if outputs else state

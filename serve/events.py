@@ -107,7 +107,7 @@ class Holding:
 
 @dataclass(frozen=True)
 class BookTraded(Event):
-    """The desk traded: the holding is new, or these units are added to it. A trade with an id of its own counts once."""
+    """The desk traded: the holding is new, or these units are added to it. A trade with an id counts once."""
 
     holding: Holding
     premium: Decimal  # cash received; paid is negative
@@ -275,10 +275,11 @@ class JournalStalled(Event):
 
 @dataclass(frozen=True)
 class Operator(Event):
-    """A person acts: `halt`, and `resume` twice; `acknowledge` the breaker, `override` the soft limit in `subject`;
-    `flatten` (`close`: unwind all legs); `rollback`; `promote`, told here only where the folder `subject` failed."""
+    """A person acts: `halt`, and `resume` twice; `fallback` to the analytic hedge, and `resume` once; `acknowledge` the
+    breaker, `override` the soft limit in `subject`; `flatten` (`close`: unwind all legs); `rollback`; `promote`, told
+    here only where the folder `subject` failed."""
 
-    action: Literal["halt", "resume", "acknowledge", "override", "flatten", "rollback", "promote"]
+    action: Literal["halt", "fallback", "resume", "acknowledge", "override", "flatten", "rollback", "promote"]
     who: str
     why: str
     subject: str

@@ -38,6 +38,17 @@ def net(state: State, valuation: Valuation, coins: float) -> Net:
     return Net(delta + coins, gamma, vega, max(0.0, -worst))
 
 
+def within(state: State, asset: str) -> bool:
+    """Whether an asset's net delta is as near its target as its thresholds ask."""
+    target, valuation = state.targets[asset], state.valuations[asset]
+    if target.above == 0 and target.below == 0:
+        return False
+    coins = float(state.ledger.coins.get(asset, 0))
+    whole = net(state, valuation, coins).delta
+    off = whole - (1 - target.hedge_ratio) * (valuation.book.delta + coins) - target.delta
+    return -target.below <= off <= target.above
+
+
 def profit(state: State) -> float | None:
     """Since the start, book and hedges at their marks, quote currency; None before every asset is quoted."""
     if len(state.valuations) < len(state.pasts):
@@ -59,9 +70,13 @@ class Limited:
             [*legs, *greeks, "stress_loss", "notional", "order_value"]
         )  # of what a person may override
 
+    def share(self, state: State) -> Decimal:
+        """How much of the soft limits on orders, positions and notional is open by now."""
+        return self._limits.deployment.grown(state.good_bars, self._market.bar)
+
     def position(self, state: State, symbol: str) -> Measure:
         low, high = self._range(state, symbol, Decimal(1))
-        limit = self._limits.legs[symbol].position
+        limit = self._limits.legs[symbol].position.ramped(self.share(state))
         return Measure(f"position:{symbol}", low, high, Decimal(1), limit.soft, limit.hard)
 
     def measures(self, state: State, symbol: str) -> tuple[Measure, ...]:
@@ -103,7 +118,7 @@ class Limited:
 
     def _notional(self, state: State, symbol: str) -> Measure:
         """As a bound on this leg's position: what the others leave of the limit."""
-        limit, mark = self._limits.notional, state.mark(symbol)
+        limit, mark = self._limits.notional.ramped(self.share(state)), state.mark(symbol)
         others = sum(
             (self._largest(state, each) * state.mark(each) for each in self._market.symbols if each != symbol), ZERO
         )

@@ -169,18 +169,27 @@ def _flattening(state: State, event: Operator) -> State:
 
 
 def _moved(state: State, event: Operator) -> dict[str, Monitor]:
-    """`halt` and `resume` move the operator's own monitor; `acknowledge` releases another's latch."""
-    words = f"{event.who}: {event.why}"
+    """`halt`, `fallback` and `resume` move the operator's own monitor; `acknowledge` releases another's latch."""
+    words, own = f"{event.who}: {event.why}", state.monitors.get("operator", Monitor())
     if event.action == "halt":
         return {"operator": tripped(Monitor(), words, RiskState.HALTED, 1, event.time)}
+    if event.action == "fallback":
+        return {"operator": _fallen(own, words, event.time)}
     if event.action == "resume":
-        return {"operator": _released(state.monitors.get("operator", Monitor()), words)}
+        return {"operator": _released(own, words)}
     if event.subject == "integrity":
         return {"integrity": _released(state.monitors.get("integrity", Monitor()), words)}
     if event.subject not in state.monitors:
         have = ", ".join(sorted(state.monitors))
         raise Refused(f"there is no breaker {event.subject or 'without a name'}; have {have}")
     return {event.subject: acknowledged(state.monitors[event.subject], event.time)}
+
+
+def _fallen(monitor: Monitor, words: str, now: int) -> Monitor:
+    """Raises Refused where what holds is stricter."""
+    if monitor.level > RiskState.FALLBACK:
+        raise Refused(f"it is {monitor.level.name} by a person's word, which is stricter; resume first")
+    return tripped(Monitor(), words, RiskState.FALLBACK, 1, now)
 
 
 def _released(monitor: Monitor, words: str) -> Monitor:

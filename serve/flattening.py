@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from serve.commands import Ask, CancelOrder, Flat, Output
+from serve.commands import Ask, Flat, Output
+from serve.halting import insisted, quiet
 from serve.ledger import ZERO
 from serve.market import Market
 from serve.state import ORDERS, POSITIONS, Flatten, State
@@ -12,19 +13,18 @@ from serve.state import ORDERS, POSITIONS, Flatten, State
 Acted = tuple[State, list[Output]]
 
 
-def progressed(before: State, state: State, market: Market) -> Acted:
-    """What the stage at hand asks for, and the next stage once it is done."""
+def progressed(before: State, state: State, market: Market, patience: float) -> Acted:
+    """What the stage at hand asks for, again after so many milliseconds, and the next stage once it is done."""
     flatten = state.flatten
-    if flatten is None:
+    if flatten is None or flatten.stage == "reducing":
         return state, []
     if before.flatten != flatten and flatten.stage == "cancelling":
-        cancels = [CancelOrder(state.time, order.id) for order in state.reserved]
-        return state, [*cancels, Ask(state.time, ORDERS)]
-    if flatten.stage == "cancelling":
-        return _cancelled(state, flatten)
-    if flatten.stage == "confirming":
-        return _confirmed(state, flatten, market)
-    return state, []
+        return state, insisted(state)
+    after, outputs = _cancelled(state, flatten) if flatten.stage == "cancelling" else _confirmed(state, flatten, market)
+    if after is not state or state.time - max(flatten.since, flatten.asked_at) < patience:
+        return after, outputs
+    again = [Ask(state.time, POSITIONS)] if flatten.stage == "confirming" else []
+    return replace(state, flatten=replace(flatten, asked_at=state.time)), [*insisted(state), *again]
 
 
 def asked(before: State, state: State) -> list[Output]:
@@ -36,9 +36,8 @@ def asked(before: State, state: State) -> list[Output]:
 
 
 def _cancelled(state: State, flatten: Flatten) -> Acted:
-    """On to reducing once neither our records nor a report made since know of an order."""
-    told = state.venue.heard.get(ORDERS, -1) >= flatten.since
-    if state.reserved or not told or _rests(state):
+    """On to reducing."""
+    if not quiet(state, flatten.since):
         return state, []
     state = replace(state, flatten=replace(flatten, stage="reducing", since=state.time))
     return state.owing(*state.pasts), []
@@ -46,9 +45,9 @@ def _cancelled(state: State, flatten: Flatten) -> Acted:
 
 def _confirmed(state: State, flatten: Flatten, market: Market) -> Acted:
     """Flat is what both our ledger and the venue's own reports, made since, call flat."""
-    heard, venue = state.venue.heard, state.venue
-    told = min(heard.get(ORDERS, -1), heard.get(POSITIONS, -1), venue.as_of) >= flatten.since
-    if not told or state.reserved or _rests(state):
+    venue = state.venue
+    told = min(venue.heard.get(POSITIONS, -1), venue.as_of) >= flatten.since
+    if not told or not quiet(state, flatten.since):
         return state, []
     held = {symbol: state.ledger.position(symbol) for symbol in market.symbols}
     agreed = all(venue.positions.get(symbol, ZERO) == units for symbol, units in held.items())
@@ -57,7 +56,3 @@ def _confirmed(state: State, flatten: Flatten, market: Market) -> Acted:
         return state, []
     done = Flat(state.time, flatten.mode, tuple(held.items()), venue.as_of)
     return replace(state, flatten=None), [done]
-
-
-def _rests(state: State) -> bool:
-    return any(name in state.orders for name in state.venue.resting)

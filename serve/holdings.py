@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ from serve.events import Holding
 DTYPE = torch.float64
 ZERO = Decimal(0)
 KEPT_TRADES = 1024  # ids remembered, against a trade that is told twice
+_PARAMETERS = {"option": ("strike",), "liquidity_position": ("lower", "upper", "entry")}
+N = TypeVar("N", int, float)
 Key = tuple[int, str, str, str, str]  # asset, kind, right, settlement, style
 
 
@@ -58,28 +60,42 @@ class Group:
         return self.key[0]
 
     @cached_property
-    def units(self) -> Tensor:
-        """(1, n)."""
-        return torch.tensor([[float(each.units) for each in self.holdings]], dtype=DTYPE)
-
-    def terms(self, now: int, bar: int, life: int) -> Any:
-        """As of `now`; a bar begun counts whole, as in the simulator. `life`: bars of what never expires."""
-        left = torch.tensor([[bars_left(each.expiry, now, bar, life) for each in self.holdings]])
-        if self.key[1] == "option":
-            return OptionTerms(left, self._strikes)
-        return PositionTerms(left, *self._range) if self.key[1] == "liquidity_position" else Terms(left)
+    def room(self) -> int:
+        """For so many holdings, a power of two: books that differ by a few have one form."""
+        return 1 << (len(self.holdings) - 1).bit_length()
 
     @cached_property
-    def _strikes(self) -> Tensor:
-        return self._row("strike")
+    def units(self) -> tuple[float, ...]:
+        """With nothing in the room that is left."""
+        return (*(float(each.units) for each in self.holdings), *(0.0,) * (self.room - len(self.holdings)))
 
     @cached_property
-    def _range(self) -> tuple[Tensor, Tensor, Tensor]:
-        lower, upper, entry = (self._row(name) for name in ("lower", "upper", "entry"))
-        return lower, upper, uniswap.liquidity(entry, entry, lower, upper)
+    def parameters(self) -> tuple[tuple[float, ...], ...]:
+        """As `parameters` names them; the room that is left repeats the last holding's."""
+        rows = [tuple(cast(float, getattr(each, name)) for each in self.holdings) for name in parameters(self.key)]
+        return tuple(self._filled(row) for row in rows)
 
-    def _row(self, name: str) -> Tensor:
-        return torch.tensor([[cast(float, getattr(each, name)) for each in self.holdings]], dtype=DTYPE)
+    def bars(self, now: int, bar: int, life: int) -> tuple[int, ...]:
+        """Left as of `now`; a bar begun counts whole, as in the simulator. `life`: bars of what never expires."""
+        return self._filled(tuple(bars_left(each.expiry, now, bar, life) for each in self.holdings))
+
+    def _filled(self, row: tuple[N, ...]) -> tuple[N, ...]:
+        return (*row, *row[-1:] * (self.room - len(row)))
+
+
+def parameters(key: Key) -> tuple[str, ...]:
+    """What the terms of a group's holdings have besides the bars left."""
+    return _PARAMETERS.get(key[1], ())
+
+
+def terms_of(key: Key, rows: Sequence[Tensor]) -> Any:
+    """Of bars left and `parameters`, (1, n) each."""
+    if key[1] == "option":
+        return OptionTerms(*rows)
+    if key[1] == "liquidity_position":
+        left, lower, upper, entry = rows
+        return PositionTerms(left, lower, upper, uniswap.liquidity(entry, entry, lower, upper))
+    return Terms(rows[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,8 +180,7 @@ def fault(holding: Holding, assets: Mapping[str, int], now: int, bar: int, longe
 
 
 def _price_fault(holding: Holding) -> str | None:
-    needed = {"option": ("strike",), "liquidity_position": ("lower", "upper", "entry")}.get(holding.kind, ())
-    for name in needed:
+    for name in _PARAMETERS.get(holding.kind, ()):
         value = getattr(holding, name)
         if value is None or not 0 < value < float("inf"):
             return f"{name} {value}"

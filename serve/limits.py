@@ -14,7 +14,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from envs.calibration import Section
-from serve.clock import HOUR, SECOND
+from serve.clock import DAY, HOUR, SECOND
 
 Positive = Annotated[Decimal, Field(gt=0)]
 UNBOUNDED = Decimal("Infinity")
@@ -31,6 +31,10 @@ class Limit(Section):
             raise ValueError(f"soft = {self.soft} is above hard = {self.hard}; swap them")
         return self
 
+    def ramped(self, share: Decimal) -> Limit:
+        """With so much of the soft limit; a person may lift it to the hard one as ever."""
+        return Limit.model_construct(soft=self.soft * share, hard=self.hard)
+
 
 class AssetLimits(Section):
     """On an asset's book and hedges together."""
@@ -45,6 +49,18 @@ class LegLimits(Section):
     position: Limit  # base units
 
 
+class Deployment(Section):
+    """Soft limits on orders, positions and notional begin small, and grow while the hedger runs well."""
+
+    share: Annotated[Decimal, Field(gt=0, le=1)]  # of them to begin with
+    days: Annotated[Decimal, Field(ge=0)]  # of bars that no breaker strained, until they are whole
+
+    def grown(self, bars: int, bar: int) -> Decimal:
+        """The share after so many good bars of `bar` milliseconds."""
+        ran = Decimal(bars * bar) / DAY
+        return Decimal(1) if ran >= self.days else self.share + (1 - self.share) * ran / self.days
+
+
 class Limits(Section):
     """None has a default: a limit that nobody set is no limit."""
 
@@ -53,6 +69,7 @@ class Limits(Section):
     stress_loss: Limit  # quote currency, the worst of the settings' cases
     notional: Limit  # quote currency, of all hedges, long and short added
     order_value: Limit  # quote currency, of one order at the mark; a larger hedge goes out in slices
+    deployment: Deployment
     collar: Decimal = Field(gt=0, lt=1)  # of the perpetual's mark, and of what is paid, around the index
     max_messages: int = Field(gt=0)  # orders within `per_seconds`
     per_seconds: int = Field(gt=0, le=HOUR // SECOND)  # the core remembers an hour
@@ -99,6 +116,7 @@ class Exposure:
     measures: tuple[Measure, ...]
     mark: Decimal  # of a unit
     largest: Limit  # order, base units
+    value: Limit  # of an order, quote currency
     slice: Decimal  # the most that is sent at once for the market's sake, base units
     basis: Decimal | None  # |mark over index − 1| of a linear leg
     sent: tuple[int, ...]  # when past orders left
@@ -146,7 +164,7 @@ def _bounds(limits: Limits, wanted: Decimal, exposure: Exposure, rule: Rule) -> 
     """Sizes that the order may not exceed, why, and whether more may go soon."""
     yield exposure.slice, f"sliced to {exposure.slice:f}", True
     size = Measure(f"order:{exposure.symbol}", Decimal(0), Decimal(0), Decimal(1), *_pair(exposure.largest))
-    value = Measure("order_value", Decimal(0), Decimal(0), exposure.mark, *_pair(limits.order_value))
+    value = Measure("order_value", Decimal(0), Decimal(0), exposure.mark, *_pair(exposure.value))
     for measure in (size, value, exposure.position, *exposure.measures):
         lifted = measure.name in exposure.overridden
         bound, kind = (measure.hard, "hard") if lifted else (measure.soft, "soft")

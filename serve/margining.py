@@ -5,22 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import torch
-
-from envs.margin import Health, Prices
-from serve.holdings import DTYPE
-from serve.market import Market, Sight, accounts
+from serve.market import Market, Sight
 from serve.state import State
 
 
 def distance(market: Market, sight: Sight) -> float | None:
     """Fraction of spot to liquidation, about, by our account; infinite when flat, None without margin."""
-    if not market.served(sight.book).custodian.margined:
+    near = market.cushion(sight)
+    if near is None:
         return None
-    views = market.views(sight)
-    cushion = market.cushion(sight, market.traded(sight, views), views)
-    assert cushion is not None, "margined"
-    near = float(cushion.min())
     return near / (1 - near) if near < 1 else math.inf
 
 
@@ -29,19 +22,11 @@ def told(market: Market, sight: Sight, use: float) -> float:
 
     The requirement is ours: the venue's word is on the equity.
     """
-    at = health(market, sight)
+    at = market.situation(sight).health
     rates = (at.requirement / at.notional)[at.notional > 0]
     if use <= 0 or len(rates) == 0:
         return math.inf
     return max(0.0, float(rates.min()) * (1 / use - 1))
-
-
-def health(market: Market, sight: Sight) -> Health:
-    """Of the accounts at the quotes as they are; under margin only."""
-    views = market.views(sight)
-    spot = torch.tensor([[quote.spot for quote in sight.quotes]], dtype=DTYPE)
-    at = (market.portfolio(sight, hedged=False), market.traded(sight, views), views, Prices.at(spot))
-    return market.served(sight.book).custodian.health(accounts(sight), *at)
 
 
 def measured(state: State, market: Market, sight: Sight) -> State:

@@ -20,7 +20,7 @@ from serve.journal import Journal
 from serve.standing import standing
 
 LOOK = SECOND // 10  # between looks for an answer
-Action = Literal["halt", "resume", "acknowledge", "override", "flatten", "rollback", "promote"]
+Action = Literal["halt", "fallback", "resume", "acknowledge", "override", "flatten", "rollback", "promote"]
 Why = Annotated[str, typer.Option(help="The reason, which is kept in the journal.")]
 Who = Annotated[str, typer.Option(help="Who acts; without it, the user who is logged in.")]
 Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait until a running hedger has taken it.")]
@@ -36,6 +36,14 @@ def halt(journal: Kept, why: Why, who: Who = "", wait: Wait = 5.0, as_json: AsJs
     Example: rehedge halt runs/paper.db --why "exchange under maintenance"
     """
     _operate(journal, "halt", "", who, why, wait, as_json)
+
+
+def fallback(journal: Kept, why: Why, who: Who = "", wait: Wait = 5.0, as_json: AsJson = False) -> None:
+    """Let the analytic hedge decide in place of the policy, until somebody resumes.
+
+    Example: rehedge fallback runs/paper.db --why "the policy trades more than it should"
+    """
+    _operate(journal, "fallback", "", who, why, wait, as_json)
 
 
 def resume(journal: Kept, why: Why, who: Who = "", wait: Wait = 5.0, as_json: AsJson = False) -> None:

@@ -9,7 +9,7 @@ from serve import hearing
 from serve.clock import SECOND
 from serve.commands import Decision, Denied, Intent, Output, SubmitOrder
 from serve.executing import Climate, limit_price, shrunk, slice_size
-from serve.exposure import exact
+from serve.exposure import exact, within
 from serve.limits import Exposure, Limit, Rule, Ruling, recent, ruled
 from serve.orders import Order, order_id
 from serve.setup import Setup
@@ -25,25 +25,41 @@ class Sender:
 
     def sent(self, state: State, made: Decision) -> Acted:
         """The decision with what was sent of each leg, then the orders, then what was denied."""
-        orders, denials, intents = list[Output](), list[Output](), list[Intent]()
-        clipped: set[str] = set()
-        for intent in made.legs:
+        market, orders, denials = self.setup.market, list[Output](), list[Output]()
+        intents = {intent.symbol: intent for intent in made.legs}
+        clipped, missing = set[str](), dict[str, float]()
+        for symbol in sorted(intents, key=market.linear):  # options first
+            asset = market.asset_of[symbol]
+            intent = self._stretched(state, intents[symbol], made.source, missing)
             if intent.wanted == 0:
-                intents.append(intent)
                 continue
             ruling = self._ruled(state, intent, made.source)
-            intents.append(replace(intent, sent=ruling.units))
-            if ruling.units != intent.wanted:
-                denials.append(Denied(state.time, intent.symbol, intent.wanted - ruling.units, ruling.reason))
+            intents[symbol] = replace(intent, sent=ruling.units)
+            if (short := intent.wanted - ruling.units) != 0:
+                if not market.linear(symbol):
+                    missing[asset] = missing.get(asset, 0.0) + self._delta(state, symbol, short)
+                denials.append(Denied(state.time, symbol, short, ruling.reason))
                 if ruling.again or ruling.units != 0:
-                    clipped.add(self.setup.market.asset_of[intent.symbol])
+                    clipped.add(asset)
             if ruling.units != 0:
-                state, order = self._ordered(state, intent.symbol, ruling.units, made.source == "close")
+                state, order = self._ordered(state, symbol, ruling.units, made.source == "close")
                 orders.append(order)
         if orders:
             state = replace(state, record=hearing.executed(state.record, state.time))
         state = replace(state, again={**state.again, **dict.fromkeys(clipped, self.retry(state))})
-        return state, [replace(made, legs=tuple(intents)), *denials, *orders]
+        return state, [replace(made, legs=tuple(intents.values())), *denials, *orders]
+
+    def _stretched(self, state: State, intent: Intent, source: str, missing: dict[str, float]) -> Intent:
+        """Of a linear leg: with the delta that the asset's options were to bring and may not, in whole lots."""
+        market, asset = self.setup.market, self.setup.market.asset_of[intent.symbol]
+        if not market.linear(intent.symbol) or source == "close" or within(state, asset):
+            return intent
+        lots = missing.pop(asset, 0.0) / self._delta(state, intent.symbol, market.lot(intent.symbol))
+        return replace(intent, wanted=intent.wanted + round(lots) * market.lot(intent.symbol))
+
+    def _delta(self, state: State, symbol: str, units: Decimal) -> float:
+        asset = self.setup.market.asset_of[symbol]
+        return float(units) * state.valuations[asset].legs[symbol].delta
 
     def retry(self, state: State) -> int:
         """When the next slice is due."""
@@ -68,14 +84,15 @@ class Sender:
         config, market, limited = self.setup.config, self.setup.market, self.setup.limited
         symbol, asset = intent.symbol, market.asset_of[intent.symbol]
         legs = config.limits.legs[symbol]
-        shrink = shrunk(config.execution, Climate.of(state, market, asset))
+        shrink, share = shrunk(config.execution, Climate.of(state, market, asset)), limited.share(state)
         exposure = Exposure(
             symbol=symbol,
             lot=market.lot(symbol),
             position=limited.position(state, symbol),
             measures=limited.measures(state, symbol),
             mark=state.mark(symbol),
-            largest=Limit(soft=legs.order.soft * shrink, hard=legs.order.hard * shrink),
+            largest=Limit(soft=legs.order.soft * shrink * share, hard=legs.order.hard * shrink),
+            value=config.limits.order_value.ramped(share),
             slice=slice_size(config.execution, state, market, symbol),
             basis=self._basis(state, symbol),
             sent=recent(config.limits, state.record.sent, state.time),

@@ -11,7 +11,7 @@ from envs.task import Task
 from envs.types import BadInput
 from serve import feed as feeds
 from serve.bookfile import BookFile
-from serve.clock import SECOND, Clock, RealClock, VirtualClock
+from serve.clock import DAY, Clock, RealClock, VirtualClock
 from serve.codec import canonical
 from serve.commands import Output, SubmitOrder
 from serve.config import ServeConfig
@@ -33,7 +33,6 @@ from serve.setup import listings
 from serve.venues.paper import Paper
 
 Told = Callable[[Event, tuple[Output, ...]], None]
-DAY = 24 * 3_600 * SECOND
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from serve.config import ServeConfig, build_breakers
 from serve.events import Started
 from serve.exposure import Limited
 from serve.market import Listing, Market
-from serve.valuation import Valuer
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,6 @@ class Setup:
     config_sha256: str
     limits_sha256: str
     market: Market
-    valuer: Valuer
     limited: Limited
     breakers: dict[str, Breaker]
 
@@ -44,13 +42,12 @@ class Setup:
 def opened(started: Started) -> Setup:
     """Raises BadInput where a text is no valid settings, the task cannot be served, or the ranges are of others."""
     config = validated(ServeConfig, _json(started.config), "config")
-    market = Market(validated(Task, _json(started.task), "task"), config.assets, config.legs)
+    market = Market(validated(Task, _json(started.task), "task"), config.assets, config.legs, config.stress)
     setup = Setup(
         config=config,
         config_sha256=codec.digest(started.config),
         limits_sha256=codec.digest(codec.canonical(config.limits.model_dump(mode="json"))),
         market=market,
-        valuer=Valuer(market, config.stress),
         limited=Limited(market, config.limits),
         breakers=build_breakers(config.breakers, "config"),
     )

@@ -37,7 +37,7 @@ class Shadower:
         cash = tuple(each.cash - start for each, start in zip(accounts, starts, strict=True))
         seen = self.setup.market.observe(replace(real, positions=tuple(a.position for a in accounts), cash=cash))
         name = f"{request}-shadow"
-        shadow = replace(self._measured(state, self._paid(state, shadow)), question=ShadowQuestion(name, seen, assets))
+        shadow = replace(self._measured(state, self.paid(state, shadow)), question=ShadowQuestion(name, seen, assets))
         return replace(state, shadow=shadow), [Infer(state.time, name, shadow.model, seen.features)]
 
     def answered(self, state: State, event: Inference) -> tuple[State, list[Output]]:
@@ -51,12 +51,12 @@ class Shadower:
         out = {symbol for symbol in market.symbols if market.asset_of[symbol] not in question.assets}
         sight = question.seen.sight
         wishes = market.wishes(event.action, question.seen, sight.positions, out)
-        filled = self._filled(shadow, sight, tuple(wish.trade for wish in wishes))
+        filled = self.filled(shadow, sight, tuple(wish.trade for wish in wishes))
         legs = tuple(
             Intent(symbol, wish.lower, wish.upper, held, wish.trade, wish.trade)
             for symbol, wish, held in zip(market.symbols, wishes, sight.positions, strict=True)
         )
-        ahead = self._ahead(state, filled)
+        ahead = self.ahead(state, filled)
         made = ShadowDecision(
             state.time, event.request, shadow.model, codec.digest(question.seen.features), event.action, legs, ahead
         )
@@ -70,15 +70,15 @@ class Shadower:
         trades = tuple(-shadow.ledger.position(symbol) for symbol in self.setup.market.symbols)
         if not any(trades):
             return state, []
-        return replace(state, shadow=self._filled(self._measured(state, self._paid(state, shadow)), sight, trades)), []
+        return replace(state, shadow=self.filled(self._measured(state, self.paid(state, shadow)), sight, trades)), []
 
     def accrued(self, state: State) -> State:
         """A bar's funding of the shadow's perpetuals, at the mark and rate that the bar began with."""
         if state.shadow is None:
             return state
-        return replace(state, shadow=replace(self._paid(state, state.shadow), began=dict(state.quotes)))
+        return replace(state, shadow=replace(self.paid(state, state.shadow), began=dict(state.quotes)))
 
-    def _paid(self, state: State, shadow: Shadow) -> Shadow:
+    def paid(self, state: State, shadow: Shadow) -> Shadow:
         """With the funding since it was last paid."""
         ledger, market = shadow.ledger, self.setup.market
         years = Decimal(state.time - shadow.paid_at) / YEAR
@@ -89,9 +89,9 @@ class Shadower:
                 ledger = ledger.funded(symbol, -paid.quantize(_CENT_PARTS))
         return replace(shadow, ledger=ledger, began={**state.quotes, **shadow.began}, paid_at=state.time)
 
-    def _filled(self, shadow: Shadow, sight: Sight, trades: tuple[Decimal, ...]) -> Shadow:
+    def filled(self, shadow: Shadow, sight: Sight, trades: tuple[Decimal, ...]) -> Shadow:
         market = self.setup.market
-        tradable = market.traded(sight, market.views(sight))
+        tradable = market.situation(sight).traded
         before = [shadow.ledger.account(symbol).traded for symbol in market.symbols]
         units, traded = (torch.tensor([[[float(v) for v in values]]], dtype=DTYPE) for values in (trades, before))
         schedule = Schedule.of([hedge.execution for hedge in market.contract.hedges], DTYPE, DEVICE)
@@ -104,7 +104,7 @@ class Shadower:
                 ledger = ledger.filled(symbol, trade, *amounts)
         return replace(shadow, ledger=ledger)
 
-    def _ahead(self, state: State, shadow: Shadow) -> float:
+    def ahead(self, state: State, shadow: Shadow) -> float:
         """The shadow's hedge less ours, at their marks."""
         apart = Decimal(0)
         for symbol in self.setup.market.symbols:
@@ -114,7 +114,7 @@ class Shadower:
 
     def _measured(self, state: State, shadow: Shadow) -> Shadow:
         """One more pair: what the challenger gained on us since the decision before (Welford's sums)."""
-        ahead = self._ahead(state, shadow)
+        ahead = self.ahead(state, shadow)
         gain, count = ahead - shadow.ahead, shadow.pairs + 1
         mean = shadow.mean + (gain - shadow.mean) / count
         squares = shadow.squares + (gain - shadow.mean) * (gain - mean)

@@ -1,14 +1,9 @@
-"""Shared tensor code on one market as a sheet of cells: recorded once, computed again only where an input changed.
-
-The code runs once on tensors of the inputs' shapes, and every operation is noted. Tensors of few elements are taken
-apart, so that indexing, stacking and broadcasting cost nothing, equal operations are one, and each number is a cell;
-larger tensors are arrays. Cells that depend on the same inputs and serve the same results are one function.
-"""
+"""Shared tensor code on one market as a sheet of cells: recorded once, computed again only where an input changed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,49 +11,115 @@ import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 
+from serve.arithmetic import packed
 from serve.recording import Cell, Recording
 
-Leaf = Any  # a number, or an array
+Bundles = Mapping[str, Sequence[Tensor]]
+Code = Callable[[Bundles], Bundles]
 
 
-@dataclass(eq=False)
 class Block:
-    """Cells that are computed together."""
+    """Cells that depend on the same inputs and serve the same results: they are computed together."""
 
-    changes: frozenset[str]  # inputs that they depend on
-    serves: frozenset[str]  # results that need them
-    cells: list[Cell] = field(default_factory=list)
-    stale: bool = True
+    def __init__(self, inputs: int, serves: int) -> None:
+        self.inputs, self.serves, self.stale = inputs, serves, True
+        self.cells = list[Cell]()
 
     def compile(self, wanted: set[Cell]) -> None:
-        """`wanted`: cells that are read from outside."""
-        graph, nodes = Graph(), dict[Cell, Node]()
-        own = set(self.cells)
-        self.reads = list(dict.fromkeys(a for cell in self.cells for a in cell.reads() if a not in own))
+        """One function of all; `wanted`: cells that are read from outside."""
+        graph, nodes, own = Graph(), dict[Cell, Node](), set(self.cells)
+        reads = [each for cell in self.cells for each in cell.arguments if isinstance(each, Cell) and each not in own]
+        self.reads = [each for each in dict.fromkeys(reads) if not _written(each)]
         for place, cell in enumerate(self.reads):
             nodes[cell] = graph.placeholder(f"x{place}")
         for cell in self.cells:
-            nodes[cell] = graph.call_function(cell.call, tuple(_argument(a, nodes) for a in cell.arguments))
+            assert cell.call is not None
+            nodes[cell] = graph.call_function(cell.call, tuple(_argument(each, nodes) for each in cell.arguments))
         self.writes = [cell for cell in self.cells if cell in wanted]
         graph.output([nodes[cell] for cell in self.writes])
-        self.run = GraphModule(torch.nn.Module(), graph).forward
+        self.run: Callable[..., list[Any]] = GraphModule(torch.nn.Module(), graph).forward
 
 
 class Sheet:
-    """Holds values, and no state: what it returns depends on its inputs alone."""
+    """Keeps values, and no state: what it returns depends on its inputs alone."""
 
-    def __init__(self, code: Callable[[Any], Mapping[str, Any]], inputs: Mapping[str, Any]) -> None:
-        """`code` makes named results, bundles of tensors, of `inputs`: by name, tuples of tensors.
-
-        Their values do not count; only shapes do, and the code may not look at values.
+    def __init__(self, code: Code, inputs: Bundles) -> None:
+        """`code` makes results by name, bundles of tensors, of `inputs` by name. Of the inputs only shapes count: the
+        code may not look at values.
         """
-        with torch.inference_mode(False), torch.no_grad(), Recording(inputs) as recording:
-            results = code(inputs)
-        self._inputs = {name: recording.cells_of(every) for name, every in inputs.items()}
-        self._results = {name: recording.cells_of(every) for name, every in results.items()}
+        recording = Recording()
+        with torch.inference_mode(False), torch.no_grad():
+            for tensors in inputs.values():
+                recording.given(tensors)
+            self._inputs = {name: [recording.cells_of(each) for each in every] for name, every in inputs.items()}
+            with recording:
+                results = code(inputs)
+            self._results = {name: [recording.cells_of(each) for each in every] for name, every in results.items()}
+        self._shapes = {name: [tuple(each.shape) for each in every] for name, every in inputs.items()}
+        self._bits = {name: 1 << place for place, name in enumerate(inputs)}
+        self._places = {name: 1 << place for place, name in enumerate(results)}
         self._given = dict[str, Any]()
-        self._values = dict[Cell, Any]()
-        self._blocks = self._made()
+        self._values = {cell: cell.value for cell in recording.cells if cell.fixed}
+        self._blocks = self._made(recording.cells)
 
-    def put(self, name: str, values: Sequence[Leaf]) -> None:
-        """The values of an input, numbers and arrays in its tensors' order."""
+    def put(self, name: str, rows: Sequence[Any]) -> None:
+        """An input: for each of its tensors its numbers, or its one number."""
+        if self._given.get(name) == rows:
+            return
+        self._given[name] = rows
+        for cells, row, shape in zip(self._inputs[name], rows, self._shapes[name], strict=True):
+            numbers = row if isinstance(row, tuple) else (row,)
+            whole = len(cells) < len(numbers)
+            self._values.update({cells[0]: packed(shape, *numbers)} if whole else zip(cells, numbers, strict=True))
+        for block in self._blocks:
+            block.stale = block.stale or bool(block.inputs & self._bits[name])
+
+    def result(self, name: str) -> list[list[float]]:
+        """Each tensor's numbers, computed where an input has changed."""
+        values, place = self._values, self._places[name]
+        with np.errstate(all="ignore"):
+            for block in self._blocks:
+                if block.stale and block.serves & place:
+                    made = block.run(*[values[cell] for cell in block.reads])
+                    values.update(zip(block.writes, made, strict=True))
+                    block.stale = False
+        return [_numbers([values[cell] for cell in cells]) for cells in self._results[name]]
+
+    def _made(self, cells: Sequence[Cell]) -> list[Block]:
+        """In an order in which each finds what it reads: what serves more, or depends on less, comes first."""
+        serves = dict[Cell, int]()
+        for place, every in enumerate(self._results.values()):
+            for cell in chain(*every):
+                serves[cell] = serves.get(cell, 0) | 1 << place
+        for cell in reversed(cells):
+            for each in cell.arguments:
+                if cell in serves and isinstance(each, Cell):
+                    serves[each] = serves.get(each, 0) | serves[cell]
+        blocks = dict[tuple[int, int], Block]()
+        for cell in cells:
+            if cell.call is not None and cell in serves:
+                key = (cell.inputs, serves[cell])
+                blocks.setdefault(key, Block(*key)).cells.append(cell)
+        wanted = {cell for every in self._results.values() for cell in chain(*every)}
+        for block in blocks.values():
+            own = set(block.cells)
+            wanted |= {each for cell in own for each in cell.arguments if isinstance(each, Cell) and each not in own}
+        for block in blocks.values():
+            block.compile(wanted)
+        return sorted(blocks.values(), key=lambda each: (each.inputs.bit_count(), -each.serves.bit_count()))
+
+
+def _written(cell: Cell) -> bool:
+    """Whether it is a number that stands in the code."""
+    return cell.fixed and not isinstance(cell.value, np.ndarray)
+
+
+def _numbers(values: list[Any]) -> list[float]:
+    """Of one array, or of single numbers."""
+    return values[0].ravel().tolist() if isinstance(values[0], np.ndarray) else values
+
+
+def _argument(each: Any, nodes: Mapping[Cell, Node]) -> Any:
+    if not isinstance(each, Cell):
+        return each
+    return nodes[each] if each in nodes else each.value

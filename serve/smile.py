@@ -46,9 +46,12 @@ class Smile:
 
     def seen(self, view: View, now: int, bar: int) -> View:
         """The market of `view` with this surface, and its implied volatility at the money over 30 days."""
-        bars = [_bars(expiry, now, bar) for expiry in self.expiries]
-        surface = ListedSurface(self, torch.tensor([*bars, bars[-1]], dtype=view.quote.spot.dtype))
-        return replace(view, surface=surface, quote=replace(view.quote, implied_volatility=surface.level))
+        return ListedSurface(self, torch.tensor(self.bars(now, bar), dtype=view.quote.spot.dtype)).seen(view)
+
+    def bars(self, now: int, bar: int) -> tuple[int, ...]:
+        """To each expiry, the last one twice; `now` and `bar` in milliseconds."""
+        each = [_bars(expiry, now, bar) for expiry in self.expiries]
+        return (*each, each[-1])
 
 
 class ListedSurface:
@@ -60,6 +63,10 @@ class ListedSurface:
         self._model = smile.listed_in.surface
         month = torch.tensor([[round(IMPLIED_HOURS * HOUR / smile.listed_in.bar)]])
         self.level = self._volatility(smile.listed_in.quote.spot[:, None], month)[:, 0]  # (1,)
+
+    def seen(self, view: View) -> View:
+        """The market of `view` with this surface, and its implied volatility at the money over 30 days."""
+        return replace(view, surface=self, quote=replace(view.quote, implied_volatility=self.level))
 
     def volatility(self, quote: Quote, memory: Memory, strike: Tensor, bars_left: Tensor) -> Tensor:
         """As listed where `quote` has the surface's own implied volatility; else as many times as high.
@@ -79,7 +86,7 @@ class ListedSurface:
     def _volatility(self, strike: Tensor, bars_left: Tensor) -> Tensor:
         """(1, n) both, and so is what is returned."""
         smile, count = self._smile, strike.shape[1]
-        knots = (len(smile.expiries), count)
+        knots = (len(smile.strikes), count)
         each = between(smile.strikes, smile.ratios, strike.log().expand(knots).contiguous())
         rows = torch.cat([each, each[-1:]]).T.contiguous()
         ratio = between(self._bars.expand(count, -1), rows, bars_left.to(strike.dtype).T.contiguous())

@@ -125,11 +125,11 @@ def standing(journal: Journal, inbox: Inbox) -> Standing:
             found.heard(codec.decode(body))
     if body:
         found.time = codec.decode(body).time
-    found.waiting = tuple(each.fault if each.told is None else _named(each.told) for each in inbox.waiting())
+    found.waiting = tuple(each.fault if each.told is None else named(each.told) for each in inbox.waiting())
     return found
 
 
-def _named(told: Instruction) -> str:
+def named(told: Instruction) -> str:
     if isinstance(told, Operator):
         return f"{told.action} {told.subject}".strip() + f" by {told.who}"
     return f"target of {told.asset} by {told.who}"

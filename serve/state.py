@@ -103,6 +103,15 @@ class Flatten:
     who: str
     stage: Literal["cancelling", "reducing", "confirming"] = "cancelling"
     since: int = 0  # of the stage; only reports after it count
+    asked_at: int = 0  # when the venue was last asked again
+
+
+@dataclass(frozen=True)
+class Halt:
+    """That it is halted, until nothing of ours rests."""
+
+    since: int
+    asked_at: int
 
 
 @dataclass(frozen=True)
@@ -161,6 +170,7 @@ class State:
     monitors: Mapping[str, Monitor] = field(default_factory=dict)
     recollections: Mapping[str, Recollection] = field(default_factory=dict)
     overrides: Mapping[str, int] = field(default_factory=dict)  # until when, by limit
+    good_bars: int = 0  # closed while no breaker asked for less than hedging as usual
     due: frozenset[str] = frozenset()  # assets to which a decision is owed
     again: Mapping[str, int] = field(default_factory=dict)  # when the next slice of an asset's hedge is due
     question: Question | None = None
@@ -168,6 +178,7 @@ class State:
     models: Models = field(default_factory=Models)
     shadow: Shadow | None = None
     flatten: Flatten | None = None
+    halt: Halt | None = None  # while it waits for its confirmation
 
     @property
     def risk(self) -> RiskState:

@@ -121,5 +121,5 @@ def _put(tree: Any, tensors: dict[str, Tensor]) -> Any:
 def _digest(text: str, tensors: dict[str, Tensor]) -> str:
     found = hashlib.sha256(text.encode())
     for name in sorted(tensors):
-        found.update(tensors[name].numpy())
+        found.update(tensors[name].numpy().data)
     return found.hexdigest()

@@ -15,13 +15,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from agents import card as cards
-from agents.base import Agent
+from agents.base import Agent, Diverged
 from agents.card import Model
 from envs.calibration import Calibration, read_toml, validated
 from envs.task import Task
 from envs.types import BadInput
 from train import evaluate as judging
 from train import history, pipeline, report, stress
+from train import run as runs
 from train.evaluate import Judgement
 from train.history import Sources
 from train.pipeline import Recipe
@@ -31,25 +32,61 @@ console = Console(stderr=True)
 
 
 def train(
-    out: Annotated[Path, typer.Argument(help="Folder for the model: weights and card.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the run, and in the end of the model; or one per seed in it.")],
     task: Annotated[str | None, typer.Option(help="A file of envs/tasks/ by name, or a TOML of yours.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="TOML of settings; what it leaves out has defaults.")] = None,
     calibration: Annotated[list[Path] | None, typer.Option(help="Calibrated market, once per asset.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="One seed gives one policy.")] = 0,
+    seed: Annotated[
+        list[int] | None, typer.Option(min=0, help="One seed gives one policy; several, once each, in OUT/seed_<n>.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Decisions to learn from, instead of the recipe's.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: PyTorch's choice.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
+    every: Annotated[
+        float, typer.Option("--checkpoint", min=0, help="Seconds between checkpoints; 0: every rollout.")
+    ] = runs.EVERY,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT by its own settings.")] = False,
 ) -> None:
     """Tune the classical hedges, then learn a policy on the simulated market.
 
-    Options given here replace the recipe's. Example: rehedge train runs/mine --task short_straddle --seed 1
+    Options given here replace the recipe's. A run that was stopped or killed goes on from its last checkpoint when the
+    same command is given again, or with --resume alone, and on a CPU it reaches the same weights to the bit. OUT has
+    run.json, metrics.jsonl, tensorboard/ (tensorboard --logdir OUT) and checkpoints/. Exit code 1: it diverged.
+
+    Example: rehedge train runs/mine --task short_straddle --seed 1 --seed 2 --threads 1
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    settings, where = _recipe(recipe, task, calibration or [], steps), chosen(device)
-    with bars(console) as progress:
-        model = pipeline.trained(out, settings, seed, where, progress)
-    console.print(f"{model.folder}: trained on {model.card.training.steps:,} decisions; next: rehedge evaluate {out}")
+    if resume:
+        if recipe or task or calibration or steps or seed:
+            raise BadInput("--resume takes the run's own settings; leave out the others, or leave out --resume")
+        plan = [_stored(folder) for folder in (sorted(out.glob("seed_*")) or [out])]
+    else:
+        settings, where = _recipe(recipe, task, calibration or [], steps), chosen(device)
+        seeds = list(dict.fromkeys(seed or [0]))
+        plan = [(out / f"seed_{s}" if len(seeds) > 1 else out, settings, s, where) for s in seeds]
+    for folder, settings, one, where in plan:
+        _train(folder, settings, one, where, every)
+
+
+def _train(folder: Path, recipe: Recipe, seed: int, device: torch.device, every: float) -> None:
+    """One run; exit code 1 where it diverges."""
+    try:
+        with bars(console) as progress:
+            model = pipeline.trained(folder, recipe, seed, device, progress, every=every)
+    except Diverged as error:
+        console.print(f"rehedge: {folder}: {error}; its last sound checkpoint is kept", soft_wrap=True)
+        raise typer.Exit(1) from None
+    decisions = f"{model.card.training.steps:,} decisions"
+    console.print(f"{folder}: trained on {decisions}; next: rehedge evaluate {folder}", soft_wrap=True)
+
+
+def _stored(folder: Path) -> tuple[Path, Recipe, int, torch.device]:
+    """The run there, as it was begun."""
+    found = runs.stored(folder)
+    torch.set_num_threads(found["threads"])
+    recipe = validated(Recipe, found["recipe"], str(folder / runs.RUN))
+    return folder, recipe, found["seed"], chosen(found["device"])
 
 
 def evaluate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -71,6 +72,7 @@ def _trained(out: Path, steps: int) -> Model:
     _heading("Learning: the classical hedges are tuned first, PPO starts at the best of them")
     task = pipeline.on_markets(Task.load(TASK), [calibration])
     recipe = Recipe(task=task, learning=Settings(steps=steps), tuning_paths=TUNING_PATHS)
+    shutil.rmtree(out / TASK, ignore_errors=True)
     with bars(console) as progress:
         return pipeline.trained(out / TASK, recipe, seed=0, device=torch.device("cpu"), progress=progress)
 

@@ -52,9 +52,9 @@ def array(values: Tensor) -> Array:
     return np.asarray(values.double().numpy())
 
 
-def panels(rows: int, height: float, width: float = 5.4, **grid: Any) -> tuple[Figure, list[Axes]]:
+def panels(rows: int, height: float, width: float = 5.4, columns: int = 1, **grid: Any) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, list(figure.subplots(rows, 1, squeeze=False, **grid)[:, 0])
+    return figure, list(figure.subplots(rows, columns, squeeze=False, **grid).flat)
 
 
 def kept(figure: Figure, alt: str, caption: str, wide: bool = False) -> Picture:

@@ -19,6 +19,7 @@ from agents.card import Card, Model
 from agents.classical.delta import Delta
 from agents.learned import Learned, Untrained
 from envs.hedging import HedgingWorld
+from envs.instruments.option import Option
 from envs.objective import Objective, expected_shortfall
 from envs.objectives.mean_shortfall import MeanShortfall
 from envs.seeding import generators
@@ -29,6 +30,10 @@ from train.statistics import Interval, Resampled
 
 MEASURES = ("measure", "es95", "y")
 Progress = Callable[[int], None]
+SURFACE = (
+    "Options are marked on a modelled surface that real returns drive, as no history of implied volatilities was at "
+    "hand; one, by strike and expiry, would replace it."
+)
 OTHERS = {
     "vs_delta": "the Black-Scholes delta hedge",
     "vs_best_band": "the best tuned band",
@@ -50,6 +55,7 @@ class Judgement:
     against: dict[str, Interval]  # agent → PPO minus it, in the trained measure
     effects: dict[str, float]  # agent → that difference over the deviation of the windows' own: Cohen's d of pairs
     forced: tuple[str, ...] = ()  # what would have been refused without force
+    notes: tuple[str, ...] = ()  # what else a reader must know
 
     @property
     def beats(self) -> dict[str, bool]:
@@ -62,6 +68,7 @@ class Judgement:
             f"{len(self.outcome.loss):,} windows in {self.blocks:,} independent blocks; "
             f"PPO's mean loss is worth {self.effective:,.0f} independent windows.",
             *(f"FORCED: {each}." for each in self.forced),
+            *self.notes,
         ]
 
     def json(self) -> dict[str, object]:
@@ -72,8 +79,9 @@ class Judgement:
         }
         against = {name: {**vars(row), "effect": self.effects[name]} for name, row in self.against.items()}
         sample = {"blocks": self.blocks, "effective": self.effective}
-        forced = {"forced": list(self.forced)} if self.forced else {}
-        return {"where": self.where, "agents": agents, **versus, "against": against, **sample, **forced}
+        told = {"forced": list(self.forced), "notes": list(self.notes)}
+        said = {name: lines for name, lines in told.items() if lines}
+        return {"where": self.where, "agents": agents, **versus, "against": against, **sample, **said}
 
 
 def roster(model: Model, chosen: Sequence[str] = (), force: bool = False) -> list[Agent]:
@@ -103,7 +111,7 @@ def on_simulated(
     market, resampling = generators(seed, 2)
     outcome = cohort.run(card.task.cohort(paths, len(agents), market, cohort.BLOCK), agents, progress)
     where = f"{paths:,} simulated paths, seed {seed}"
-    return judged(where, card, agents, outcome, Resampled(outcome.loss, resampling))
+    return judged(where, card, _names(agents), outcome, Resampled(outcome.loss, resampling))
 
 
 def on_bootstrapped(
@@ -122,33 +130,52 @@ def on_bootstrapped(
     worlds = (HedgingWorld(market, card.task.contract, card.task.objective, n, len(agents), source) for n in sizes)
     outcome = cohort.run(map(_begun, worlds), agents, progress)
     where = f"{paths:,} paths of weeks drawn from {record.name}, {record.first:%Y-%m-%d} to {record.last:%Y-%m-%d}"
-    return judged(where, card, agents, outcome, Resampled(outcome.loss, resampling), record.forced)
+    resampled = Resampled(outcome.loss, resampling)
+    return judged(where, card, _names(agents), outcome, resampled, forced=record.forced, notes=notes(card))
 
 
 def on_history(model: Model, record: history.Record, seed: int, agents: Sequence[Agent] = ()) -> Judgement:
     """On every window of `record`; whole calendar quarters are resampled."""
     agents, card = agents or roster(model), model.card
     (resampling,) = generators(seed, 1)
-    world, quarters = history.world(model.observer, card.task.objective, record, len(agents))
-    outcome = cohort.run(iter([world]), agents)
+    outcome, quarters = carried(model, record, agents)
     where = f"{record.name}, {record.first:%Y-%m-%d} to {record.last:%Y-%m-%d}, a window starting each day"
-    return judged(where, card, agents, outcome, Resampled(outcome.loss, resampling, quarters), record.forced)
+    resampled = Resampled(outcome.loss, resampling, quarters)
+    return judged(where, card, _names(agents), outcome, resampled, forced=record.forced, notes=notes(card))
+
+
+def carried(model: Model, record: history.Record, agents: Sequence[Agent]) -> tuple[Outcome, Tensor]:
+    """What `agents` made of every window of `record` under the model's filters, and its calendar quarter (P,)."""
+    world, quarters = history.world(model.observer, model.card.task.objective, record, len(agents))
+    return cohort.run(iter([world]), agents), quarters
+
+
+def notes(card: Card) -> tuple[str, ...]:
+    """What must be known of a judgement on real returns."""
+    contract = card.task.contract
+    parts = [*(claim.instrument for claim in contract.claims), *(hedge.instrument for hedge in contract.hedges)]
+    return (SURFACE,) if any(isinstance(each, Option) for each in parts) else ()
 
 
 def judged(
     where: str,
     card: Card,
-    agents: Sequence[Agent],
+    names: tuple[str, ...],
     outcome: Outcome,
     resampled: Resampled,
+    best: str | None = None,
     forced: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
 ) -> Judgement:
-    """The verdict on an `outcome` of `agents`, PPO the last of them, with the intervals that `resampled` gives."""
-    names = tuple(agent.name for agent in agents)
+    """The verdict on an `outcome` of agents of these `names`, PPO the last, with the intervals that `resampled` gives.
+
+    `best` is the tuned band's name, the card's without one.
+    """
     losses, objective = resampled.losses, card.task.objective
     observed = _observed(losses, objective)
     means, replicates = _replicates(resampled, objective, observed)
-    others = {"vs_delta": Delta.name, "vs_best_band": card.opponents.best, "vs_action0": Untrained.name}
+    tuned = card.opponents.best if best is None else best
+    others = {"vs_delta": Delta.name, "vs_best_band": tuned, "vs_action0": Untrained.name}
     versus = {
         key: {m: _difference(observed[m], replicates[m], names.index(other)) for m in MEASURES}
         for key, other in others.items()
@@ -166,7 +193,12 @@ def judged(
         against={name: _difference(observed["measure"], replicates["measure"], j) for name, j in pairs},
         effects={name: _effect(objective, losses[:, [j, -1]]) for name, j in pairs},
         forced=forced,
+        notes=notes,
     )
+
+
+def _names(agents: Sequence[Agent]) -> tuple[str, ...]:
+    return tuple(agent.name for agent in agents)
 
 
 def _another(model: Model, folder: Path, force: bool) -> Agent:

@@ -67,6 +67,21 @@ class Sources:
     force: bool = False
 
 
+@dataclass(frozen=True)
+class Past:
+    """All that may be learned from: nothing later is within reach of whoever is given it."""
+
+    bars: tuple[Bars, ...]
+    funding_rates: tuple[pd.Series[float] | None, ...]
+
+
+def past(every: Sequence[Bars], funding_rates: Sequence[pd.Series[float] | None], until: pd.Timestamp) -> Past:
+    """The bars up to `until`, and the funding of the days that have ended with it. Raises BadInput without any."""
+    bars = tuple(each.window(each.frame.index[0], until) for each in every)
+    ended = until + pd.Timedelta(hours=bars[0].bar_hours) - pd.Timedelta(days=1)
+    return Past(bars, tuple(None if rates is None else rates.loc[rates.index <= ended] for rates in funding_rates))
+
+
 def calibrated(task: Task) -> tuple[Calibration, ...]:
     """What the task's market was calibrated to, one per asset; () for the literature's markets."""
     found: tuple[Calibration, ...] = getattr(task.market.settings, "assets", ())
@@ -90,7 +105,7 @@ def later(task: Task, sources: Sources) -> Record | None:
     forced = tuple(_foreign(bars.name, asset) for bars, asset in zip(every, assets, strict=True) if bars.name != asset)
     if forced and not sources.force:
         raise BadInput(f"{forced[0]}; judge it on bars of that name, or --force")
-    found = after(calibrations, every, _funding(names, sources.funding), sources)
+    found = after(calibrations, every, funding_of(names, sources.funding), sources, _replayed_until(task))
     return Record(found.bars, found.funding_rates, (*forced, *found.forced))
 
 
@@ -99,8 +114,9 @@ def after(
     every: Sequence[Bars],
     funding_rates: Sequence[pd.Series[float] | None],
     sources: Sources | None = None,
+    until: pd.Timestamp | None = None,
 ) -> Record:
-    """What follows all calibration windows, at the calibrated mean funding where none was recorded.
+    """What follows all calibration windows, and `until`, at the calibrated mean funding where none was recorded.
 
     Raises BadInput if too little follows, and for a window of `sources` that reaches into a calibration's, but by
     force. The WARM_UP bars before the window, which nothing is judged on, may lie there.
@@ -109,7 +125,8 @@ def after(
     for bars, calibration in zip(every, calibrations, strict=True):
         recording.check_length(bars, calibration)
     common = recording.aligned(every)
-    start, forced = _start(common[0], max(_end(each) for each in calibrations), sources)
+    ends = [*map(_end, calibrations), *([] if until is None else [until])]
+    start, forced = _start(common[0], max(ends), sources)
     index = common[0].frame.index
     kept = [bars.window(index[start - WARM_UP], index[-1] if sources.last is None else sources.last) for bars in common]
     if len(kept[0].frame) <= WARM_UP:
@@ -124,7 +141,7 @@ def after(
 
 
 def world(observer: Observer, objective: Objective, record: Record, hedgers: int) -> tuple[HedgingWorld, Tensor]:
-    """All windows of the record at their start, and each one's calendar quarter (P,), counted from 0.
+    """All windows of the record at their start, and each one's calendar quarter (P,), four to a year from the year 0.
 
     Windows overlap, so the quarter, three usual lives long, is what may be resampled. Raises BadInput where the record
     has no whole window.
@@ -140,8 +157,7 @@ def world(observer: Observer, objective: Objective, record: Record, hedgers: int
     made = HedgingWorld(market, contract, objective, len(places), hedgers, unused)
     made.begin(*market.at(places))
     starts = record.index[places.numpy()]
-    _, quarters = np.unique(starts.year * 4 + starts.quarter, return_inverse=True)
-    return made, torch.from_numpy(quarters)
+    return made, torch.tensor((starts.year * 4 + starts.quarter).to_numpy(), dtype=torch.int64)
 
 
 def bootstrapped(observer: Observer, record: Record, generator: Generator) -> BootstrapMarket:
@@ -181,12 +197,29 @@ def _foreign(name: str, asset: str) -> str:
     return f"the bars are of {name}, the model was trained on a market of {asset}"
 
 
+def _replayed_until(task: Task) -> pd.Timestamp | None:
+    """The last bar that the task's market itself replays, if it replays any."""
+    settings = task.market.settings
+    if not isinstance(settings, recording.History):
+        return None
+    last = max(load_bars(name).frame.index[-1] for name in settings.names)
+    return last if settings.last is None else min(last, utc(settings.last))
+
+
 def _end(calibration: Calibration) -> pd.Timestamp:
-    end = pd.Timestamp(calibration.source.last)
-    return end.tz_localize("UTC") if end.tzinfo is None else end
+    return utc(calibration.source.last)
 
 
-def _funding(names: Sequence[str], given: Sequence[str]) -> list[pd.Series[float] | None]:
+def utc(time: str) -> pd.Timestamp:
+    """ISO 8601; without zone it is UTC. Raises BadInput for what is no time."""
+    try:
+        found = pd.Timestamp(time)
+    except ValueError:
+        raise BadInput(f"{time!r} is no time; write it as 2022-03-01 or 2022-03-01T12:00") from None
+    return found.tz_localize("UTC") if found.tzinfo is None else found.tz_convert("UTC")
+
+
+def funding_of(names: Sequence[str], given: Sequence[str]) -> list[pd.Series[float] | None]:
     """Of each history: what was given for it, or what ships for it."""
     if given and len(given) != len(names):
         raise BadInput(f"--funding: {len(given)} given for {len(names)} histories; give one each, or none")

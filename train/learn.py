@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import astuple, dataclass
 from types import MappingProxyType
 from typing import Any
@@ -117,10 +118,10 @@ def learn(
         keeping.restore(model, saved)
     elif settings.warm_up:
         warmed(model, task, settings, warming, report, tuned or {})
-    if run is not None:
-        model.set_logger(run.logger(model.num_timesteps))
-    model.learn(settings.steps - model.num_timesteps, callbacks, reset_num_timesteps=saved is None)
-    model.logger.close()
+    with nullcontext() if run is None else run.logger(model.num_timesteps) as logger:
+        if logger is not None:
+            model.set_logger(logger)
+        model.learn(settings.steps - model.num_timesteps, callbacks, reset_num_timesteps=saved is None)
     network = learning.best(model)
     return Learnt(network, learning.trained_range(), model.num_timesteps, learning.seconds, learning.history)
 
@@ -164,7 +165,10 @@ class Learning(BaseCallback):
         for late, losses in zip(self.late, tree["late"], strict=True):
             late.losses = [each.to(late.world.device) for each in losses]
         self.low, self.high = (each.to(self.late[0].world.device) for each in tree["range"])
-        self.history = [Progress(*row, judged and Validation(*judged)) for *row, judged in tree["history"]]
+        self.history = [
+            Progress(warmed, steps, measure, judged and Validation(*judged))
+            for warmed, steps, measure, judged in tree["history"]
+        ]
         self.found = None if tree["found"] is None else tuple(tree["found"])
         self.began -= tree["seconds"]
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
+from typing import NamedTuple
+
+from train.drawing import Picture
 
 CSS = """
 :root { color-scheme: light }
@@ -20,7 +23,12 @@ thead th { vertical-align: bottom; border-bottom: 2px solid #111 }
 tbody th, th:first-child, .settings td { text-align: left } .settings td { overflow-wrap: anywhere }
 tbody th { font-weight: 400; position: sticky; left: 0; background: #fff } .learned > * { font-weight: 700 }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1.2rem }
-figure { margin: 0 } .wide { grid-column: 1 / -1 } img { width: 100%; height: auto } figcaption { font-size: .9rem }
+figure { margin: 0; min-width: 0 } figure .scroll { margin: 0 } .wide { grid-column: 1 / -1 }
+figcaption { font-size: .9rem } img { display: block; width: 100%; height: auto; min-width: 22rem }
+.wide img { min-width: 30rem; max-width: 50rem }
+nav ol { columns: 18rem; padding-left: 1.5rem } nav a { color: inherit }
+dl { display: grid; grid-template-columns: minmax(8rem, 14rem) 1fr; gap: .3rem 1rem } dd { margin: 0 }
+@media (max-width: 40rem) { dl { grid-template-columns: 1fr } dd { margin-bottom: .5rem } }
 summary { cursor: pointer; font-weight: 600; padding: .3rem 0 }
 @media print { details { break-inside: avoid } }
 """
@@ -36,6 +44,35 @@ def table(caption: str, heads: Iterable[str], rows: Iterable[str], kind: str = "
 def row(name: str, cells: Iterable[str], kind: str = "") -> str:
     data = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
     return f'<tr class="{kind}"><th scope="row">{escape(name)}</th>{data}</tr>'
+
+
+class Section(NamedTuple):
+    """A part of the page under a heading that links may name."""
+
+    name: str
+    title: str
+    parts: tuple[str, ...]
+
+    @property
+    def html(self) -> str:
+        inner = "\n".join(self.parts)
+        return f'<section id="{self.name}">\n<h2>{escape(self.title)}</h2>\n{inner}\n</section>'
+
+
+def contents(sections: Iterable[Section]) -> str:
+    """Links to `sections`."""
+    links = "".join(f'<li><a href="#{one.name}">{escape(one.title)}</a></li>' for one in sections)
+    return f'<nav aria-label="Contents"><ol>{links}</ol></nav>'
+
+
+def gallery(shown: Iterable[Picture]) -> str:
+    return f'<div class="pictures">{"".join(map(_figure, shown))}</div>'
+
+
+def _figure(picture: Picture) -> str:
+    image = f'<div class="scroll" tabindex="0"><img src="{picture.uri}" alt="{escape(picture.alt)}"></div>'
+    kind = "wide" if picture.wide else "half"
+    return f'<figure class="{kind}">{image}<figcaption>{escape(picture.caption)}</figcaption></figure>'
 
 
 def document(title: str, body: str) -> str:

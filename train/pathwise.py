@@ -7,6 +7,7 @@ it is: whole lots, clipped actions and all else that has no gradient.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from envs import decision
 from envs.hedging import HedgingWorld
 from envs.task import Task
 from envs.volatility.memory import Memory
+from train import boundary as liquidation
 from train.duals import nearer, outlook
 
 NAME = "pathwise"  # in `Settings.warm_up_from`
@@ -25,6 +27,7 @@ MAX_NORM = 1.0  # of the gradient
 DUAL_STEP = 0.1  # of the way to each batch's own dual
 
 Start = tuple[Any, tuple[Memory, ...]]
+Episode = Callable[[HedgingWorld, ActorNetwork], Tensor]
 
 
 def divisible(task: Task) -> Task:
@@ -39,21 +42,25 @@ def warmed(
     iterations: int,
     learning_rate: float,
     report: Callable[[int], None] = lambda iteration: None,
+    boundary: float = 0.0,
 ) -> ActorNetwork:
     """`network` after Adam steps on the mean objective of `worlds`, each over fresh episodes on all of their paths.
 
     In `controlled` worlds the gradient is without the martingale part of the rewards, which is most of its noise.
+    With `boundary`, the width of `train.boundary`'s kernel, it counts liquidations too, and each of `worlds` holds two
+    hedgers a path.
     """
+    episode = partial(liquidation.episode, width=boundary) if boundary > 0 else _episode
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    starts = [_judged(world, network) for world in worlds]
+    starts = [_judged(world, network, episode) for world in worlds]
     for iteration in range(iterations):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * (1 - iteration / iterations)
         optimizer.zero_grad()
         for place, (world, start) in enumerate(zip(worlds, starts, strict=True)):
             world.begin(*start)
-            (-_episode(world, network) / len(worlds)).backward()  # type: ignore[no-untyped-call]
-            late = outlook(world.objective, world.episode.loss.detach().flatten())
+            (-episode(world, network) / len(worlds)).backward()  # type: ignore[no-untyped-call]
+            late = outlook(world.objective, world.episode.loss.detach()[:, 0])
             world.outlook = nearer(world.outlook, late, DUAL_STEP)
             starts[place] = _next(world, start)
         torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
@@ -63,12 +70,12 @@ def warmed(
 
 
 @torch.no_grad()
-def _judged(world: HedgingWorld, network: ActorNetwork) -> Start:
+def _judged(world: HedgingWorld, network: ActorNetwork, episode: Episode) -> Start:
     """Episodes that give the world its first outlook; where the next ones begin."""
     start = world.market.initial(world.paths)
     world.begin(*start)
-    _episode(world, network)
-    world.outlook = outlook(world.objective, world.episode.loss.flatten())
+    episode(world, network)
+    world.outlook = outlook(world.objective, world.episode.loss[:, 0])
     return _next(world, start)
 
 

@@ -1,4 +1,4 @@
-"""The report's pictures of a judgement: losses, their tail, and the paired differences."""
+"""The report's pictures of a judgement: losses, their tail, the paired differences, and what gains come from."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 
+from train import attribution
 from train.drawing import LINES, MARKERS, STYLE, Array, Picture, array, kept, panels
 from train.evaluate import Judgement
+from train.recorded import Recording
 
 MEASURES = {"measure": "measure", "es95": "ES95", "y": "Y"}
 LOSS = "final loss, bp of notional (a gain is negative)"
+HATCHES = ("", "////", "....")  # of PPO, the best tuned band, delta
 BODY = 0.005  # of the losses at either end that the histogram leaves to the tail's picture
 TAIL = 0.2  # share of the worst losses that the tail's picture shows
 
@@ -67,3 +70,37 @@ def _differences(judgement: Judgement, others: dict[str, str]) -> Picture:
     alt = f"PPO minus other hedges on {judgement.where}, bp of notional: {'; '.join(told)}."
     caption = "Paired differences with 95 % intervals; each panel has its own scale, the vertical line is zero."
     return kept(figure, alt, caption)
+
+
+def worst(found: Recording, share: float) -> Array:
+    """(G, TERMS) bp of the notional: means over each hedge's own worst `share` of paths."""
+    count = max(1, round(share * len(found.loss)))
+    rows = found.loss.argsort(0, descending=True)[:count]
+    return array(1e4 * found.earned.gather(0, rows[..., None].expand(-1, -1, len(attribution.TERMS))).mean(0))
+
+
+@matplotlib.rc_context(STYLE)
+def of_attribution(found: Recording, share: float) -> Picture:
+    """What every term brought, in the mean and in each hedge's own worst `share` of paths."""
+    figure, axes = panels(2, height=7.2, width=6.4)
+    titles = ("mean of all paths", f"mean of each hedge's own worst {share:.0%}")
+    for axis, title, rows in zip(axes, titles, (worst(found, 1.0), worst(found, share)), strict=True):
+        for j, (name, values, hatch) in enumerate(zip(found.agents, rows, HATCHES, strict=True)):
+            places = -np.arange(len(values)) + 0.27 * (1 - j)
+            face = "0.25" if j == 0 else "white"
+            axis.barh(places, values, 0.27, label=name, facecolor=face, edgecolor="black", hatch=hatch, linewidth=0.7)
+        axis.axvline(0, color="black", linewidth=1)
+        axis.set(title=title, yticks=-np.arange(len(attribution.TERMS)), yticklabels=attribution.TERMS)
+        axis.grid(visible=False, axis="y")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    axes[1].set_xlabel("bp of notional (positive: a gain)")
+    told = ", ".join(
+        f"{term} {value:+.0f}" for term, value in zip(attribution.TERMS, worst(found, 1.0)[0], strict=True)
+    )
+    alt = f"Gains by source. PPO's mean over all paths, bp of notional: {told}."
+    return kept(
+        figure,
+        alt,
+        "What each source brought; a hedge's bars add up to its gain, the loss with its sign turned.",
+        wide=True,
+    )

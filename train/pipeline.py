@@ -1,9 +1,15 @@
-"""From a task to a model folder: tune the opponents, learn, write the card."""
+"""From a task to a model folder: tune the opponents, learn, write the card.
+
+A run that was killed goes on from where it stood.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -12,12 +18,16 @@ from rich.progress import Progress
 
 from agents import card as cards
 from agents.card import Model, Opponents
+from agents.network import ActorNetwork
 from envs.calibration import Calibration, Section, validated
 from envs.seeding import generators
 from envs.task import Task
 from envs.types import BadInput
-from train import learn, limits, tune
+from train import checkpoint, learn, limits, tune
+from train import run as runs
 from train.learn import Learnt, Settings
+from train.run import Run
+from train.validation import Validation
 
 
 class Recipe(Section):
@@ -53,17 +63,44 @@ def trained(
     device: torch.device,
     progress: Progress,
     opponents: Opponents | None = None,
+    every: float = runs.EVERY,
 ) -> Model:
     """Tune, learn, save in `out`; the tuned classical hedge becomes action 0 and the policy's unit.
 
-    `opponents` tuned for the same task before are taken as they are.
+    `opponents` tuned for the same task before are taken as they are. A checkpoint `every` seconds at most; a run begun
+    in `out` with the same settings goes on, and a finished one is returned. Raises as `runs.opened`, and Diverged.
     """
-    if opponents is None:
-        opponents = _tuned(recipe, int(generators(seed, 4)[3].initial_seed() % 2**31), progress)
-    task = tune.adopted(recipe.task, opponents.tuned)
-    learnt = _learnt(task, recipe, opponents, seed, device, progress)
-    cards.save(out, learnt.network, _card(task, recipe, opponents, learnt, seed))
+    with runs.opened(out, settings(recipe, seed, device), every) as run:
+        if not run.finished:
+            opponents = _opponents(out, recipe, seed, progress) if opponents is None else opponents
+            task = tune.adopted(recipe.task, opponents.tuned)
+            learnt = _learnt(task, recipe, opponents, seed, device, progress, run)
+            _saved(out, learnt.network, _card(task, recipe, opponents, learnt, seed))
+            run.checkpoints.clear()
     return cards.load(out)
+
+
+def settings(recipe: Recipe, seed: int, device: torch.device) -> dict[str, Any]:
+    """All that a run's weights follow from, but versions; JSON."""
+    where = {"device": device.type, "threads": torch.get_num_threads()}
+    return {"recipe": recipe.model_dump(mode="json"), "seed": seed, **where}
+
+
+def _opponents(out: Path, recipe: Recipe, seed: int, progress: Progress) -> Opponents:
+    """Tuned, or as they were tuned before the run was killed."""
+    path = out / "opponents.json"
+    if not path.is_file():
+        found = _tuned(recipe, int(generators(seed, 4)[3].initial_seed() % 2**31), progress)
+        checkpoint.atomic(path, found.model_dump_json(indent=1).encode())
+    return validated(Opponents, json.loads(path.read_text(encoding="utf-8")), str(path))
+
+
+def _saved(out: Path, network: ActorNetwork, card: dict[str, object]) -> None:
+    """The model in `out`, the card last: where there is one it is whole."""
+    with TemporaryDirectory(dir=out) as made:
+        cards.save(Path(made), network, card)
+        for name in (cards.WEIGHTS, cards.CARD):
+            os.replace(Path(made) / name, out / name)
 
 
 def _tuned(recipe: Recipe, seed: int, progress: Progress) -> Opponents:
@@ -77,18 +114,25 @@ def _tuned(recipe: Recipe, seed: int, progress: Progress) -> Opponents:
 
 
 def _learnt(
-    task: Task, recipe: Recipe, opponents: Opponents, seed: int, device: torch.device, progress: Progress
+    task: Task, recipe: Recipe, opponents: Opponents, seed: int, device: torch.device, progress: Progress, run: Run
 ) -> Learnt:
     bar = progress.add_task("learning", total=recipe.learning.steps, note="")
+    told = ""
 
     def report(now: learn.Progress) -> None:
-        progress.update(bar, completed=now.steps)
-        if now.steps == 0:
-            progress.update(bar, note=f"warm start, step {now.warmed} of {recipe.learning.warm_up}")
-        if now.improvement is not None:
-            progress.update(bar, note=f"validated: {1e4 * now.improvement:+.2f} bp against action 0")
+        nonlocal told
+        if now.validation is not None:
+            told = f"; {_words(now.validation)}"
+        explored = "" if now.measure is None else f"exploring {100 * now.measure:.2f} %{told}"
+        warming = f"warm start, step {now.warmed} of {recipe.learning.warm_up}"
+        progress.update(bar, completed=now.steps, note=explored if now.steps else warming)
 
-    return learn.learn(task, recipe.learning, seed, device, report, opponents.tuned)
+    return learn.learn(task, recipe.learning, seed, device, report, opponents.tuned, run)
+
+
+def _words(judged: Validation) -> str:
+    difference = f"{1e4 * judged.improvement:+.2f} bp against action 0"
+    return f"Y {100 * judged.y:.2f} %, delta's {100 * judged.y_delta:.2f} %, {difference}"
 
 
 def _card(task: Task, recipe: Recipe, opponents: Opponents, learnt: Learnt, seed: int) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,22 +14,29 @@ from agents.card import Model
 from agents.classical.delta import Delta
 from agents.learned import Learned
 from envs import decision
+from envs.book import Book
 from envs.contract import Contract
-from envs.decision import Band
+from envs.custody import Custodian, Extremes
 from envs.hedging import Episode, HedgingWorld
+from envs.instrument import View
 from envs.observation import Observation
+from envs.portfolio import Portfolio
+from envs.scene import Traded
 from envs.seeding import generators
-from envs.types import mapped
 from train import attribution, cohort
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A decision of the policy on P paths, one book on each."""
+    """A decision of the policy on P paths; (P, K) over the base units, with what is traded before an instrument."""
 
     seen: Observation
-    band: Band
-    order: Tensor  # (P, 1, K) over the base units of the book
+    lower: Tensor  # of the band
+    upper: Tensor
+    neutral: Tensor
+    held: Tensor  # after the order
+    order: Tensor
+    out: Tensor  # bool: the venue has shut the hedger out
 
 
 @dataclass(frozen=True)
@@ -37,25 +44,31 @@ class Recording:
     """P paths from start to end, hedged by G agents of which the policy is the first."""
 
     contract: Contract
+    assets: tuple[str, ...]  # their names
     start: Episode
     frames: tuple[Frame, ...]  # the policy's
     agents: tuple[str, ...]
     earned: Tensor  # (P, G, attribution.TERMS) over the notional
     loss: Tensor  # (P, G) over the notional
 
-    @property
-    def features(self) -> Tensor:
-        """(N, F) of every decision."""
-        return torch.cat([frame.seen.features[:, 0] for frame in self.frames])
+    def named(self, place: int) -> str:
+        """The hedging instrument at `place`: its kind, and its asset where there are several."""
+        instrument = self.contract.hedges[place].instrument
+        return instrument.kind if len(self.assets) == 1 else f"{instrument.kind} on {self.assets[instrument.asset]}"
 
-    def edges(self, place: int) -> Tensor:
-        """(N, 2) of every decision: the band's ends of the instrument at `place`, less what is neutral."""
-        ends = [(f.band.lower - f.seen.neutral, f.band.upper - f.seen.neutral) for f in self.frames]
-        return torch.cat([torch.stack([low, high], -1)[:, 0, place] for low, high in ends])
+    def column(self, field: str, place: int) -> Tensor:
+        """(T, P) of every decision: one field of its frame, for the instrument at `place`."""
+        return torch.stack([getattr(frame, field)[:, place] for frame in self.frames])
 
-    def away(self, place: int) -> Tensor:
-        """(N,) of every decision: how far from neutral the hedge rests after it, per unit of the book."""
-        return torch.cat([(f.seen.hedge + f.order - f.seen.neutral)[:, 0, place] for f in self.frames])
+
+class Watched(Custodian):
+    """Remembers what was held when the bars were over, before the venue has its way."""
+
+    held: Tensor  # (P, G, K) base units
+
+    def enforced(self, book: Book, held: Portfolio, traded: Traded, views: Sequence[View], extremes: Extremes) -> Book:
+        self.held = book.units
+        return super().enforced(book, held, traded, views, extremes)
 
 
 def agents(model: Model) -> list[Agent]:
@@ -67,37 +80,40 @@ def agents(model: Model) -> list[Agent]:
 @torch.no_grad()
 def run(model: Model, paths: int, seed: int) -> Recording:
     """`paths` simulated paths of the market that the model was trained for."""
-    task = model.card.task
+    task, hedgers = model.card.task, agents(model)
     (generator,) = generators(seed, 1)
-    hedgers = agents(model)
     world = task.world(paths, len(hedgers), generator)
     world.reset(staggered=False)
+    world.custodian = venue = Watched(task.contract)
     start, frames, moves = world.episode, [], torch.zeros(paths, len(hedgers), len(attribution.MOVES))
     for _ in range(task.contract.decisions):
-        frame, moved = _decided(world, hedgers)
+        frame, moved = _decided(world, venue, hedgers)
         frames.append(frame)
         moves += moved
     loss = world.episode.loss
     earned = attribution.whole(moves, world.episode.book, loss, task.contract.notional)
-    return Recording(task.contract, start, tuple(frames), tuple(one.name for one in hedgers), earned, loss)
+    assets = tuple(each.source.asset for each in model.observer.calibrations)
+    return Recording(task.contract, assets, start, tuple(frames), tuple(one.name for one in hedgers), earned, loss)
 
 
-def _decided(world: HedgingWorld, hedgers: Sequence[Agent]) -> tuple[Frame, Tensor]:
+def _decided(world: HedgingWorld, venue: Watched, hedgers: Sequence[Agent]) -> tuple[Frame, Tensor]:
     """The decision at hand, which is then carried out, and what the period after it earned."""
     seen, before = world.observation, world.episode
     band = cohort.joint(world, hedgers)
     order = decision.orders(band, seen.scene, world.lots(), before.book.liquidated)
     world.advance(band)
-    held = _held(before, order, world)
-    moved = attribution.period(world.contract, before, held, seen.scene.views, world.observation.scene.views)
-    own = mapped(lambda ends: ends[:, :1], band)
-    return Frame(seen.of(0), own, (order / seen.scene.columns(before.portfolio.base))[:, :1]), moved
+    moved = attribution.period(world.contract, before, venue.held, seen.scene.views, world.observation.scene.views)
+    own, traded = seen.of(0), (order / seen.scene.columns(before.portfolio.base))[:, :1]
+    shift = _shift(own, traded)
+    lower, upper, neutral = ((edge[:, :1] - shift)[:, 0] for edge in (band.lower, band.upper, own.neutral))
+    held = (own.hedge + traded)[:, 0]
+    return Frame(own, lower, upper, neutral, held, traded[:, 0], before.book.liquidated[:, 0]), moved
 
 
-def _held(before: Episode, order: Tensor, world: HedgingWorld) -> Tensor:
-    """(P, G, K) units through the period: those at its end, or where they were closed there those at its start."""
-    now, begun = world.episode, before.book.units + order
-    closed = (now.bars_left <= 0)[:, None, None] | (now.book.liquidated & ~before.book.liquidated)
-    listed = torch.zeros(order.shape[-1], dtype=torch.bool)
-    listed[list(world.contract.rolling)] = True
-    return torch.where(closed | listed, begun, now.book.units)
+def _shift(seen: Observation, order: Tensor) -> Tensor:
+    """(P, 1, K): what the orders before each instrument's bring of its greek, in units of it; see decision.orders."""
+    greeks, shift = seen.scene.greeks, torch.zeros_like(order)
+    for j, k in greeks:
+        if j < k:
+            shift[..., k] += order[..., j] * greeks[j, k] / greeks[k, k]
+    return shift

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -12,18 +11,15 @@ from agents.card import Card, Model
 from agents.classical.delta import Delta
 from agents.learned import Learned, Untrained
 from envs.contract import Hedge
-from train import history, pictures, portrait
-from train.drawing import Picture
+from train import at_work, history, pictures
 from train.evaluate import Judgement
-from train.page import document, row, table
+from train.page import Section, contents, document, gallery, row, table
 from train.pictures import MEASURES
 from train.statistics import Interval
 from train.stress import Stressed
+from train.verdict import BP, capital, headline, least, number, sample, verdict
 
 SHOWN_SEED = 20  # of the paths that the policy is shown on; not of those that it is judged on
-MIN_BLOCKS = 30  # fewer make percentile intervals too narrow
-MIN_TAIL = 100  # independent losses beyond a quantile, fewer of which say little of it
-BP = 1e4  # basis points in one
 COLUMNS = {  # statistic → (heading, factor, decimals)
     "measure": ("measure, bp", BP, 1),
     "mean": ("mean, bp", BP, 1),
@@ -69,60 +65,31 @@ def page(
     model: Model, judgements: Sequence[Judgement], seed: int = SHOWN_SEED, scenarios: Sequence[Stressed] = ()
 ) -> str:
     card = model.card
+    limits = f"<ul>{''.join(f'<li>{escape(limit)}</li>' for limit in card.limits)}</ul>"
+    parts = [
+        Section("terms", "How to read it", (_terms(card),)),
+        *(_judged(judgement, card, k) for k, judgement in enumerate(judgements)),
+        Section("stress", "Stress", tuple(_stress(scenarios))),
+        *at_work.sections(model, seed),
+        Section("limits", "Limits of use", (limits,)),
+        Section("settings", "All settings", tuple(_settings(card))),
+    ]
     body = [
         f"<h1>{escape(card.name)}: {escape(card.task.about)}</h1>",
         f'<p class="headline">{escape(headline(judgements, card))}</p>',
+        f'<p class="note">{escape(_forced(judgements))}</p>',
         f"<p>{escape(_task(card))}</p>",
-        "<h2>How to read it</h2>",
-        _terms(card),
-        *(_judged(judgement, card) for judgement in judgements),
-        *_stress(scenarios),
-        "<h2>The policy at work</h2>",
-        _gallery(portrait.of_policy(model, seed)),
-        *_left_out(card),
-        "<h2>Limits of use</h2>",
-        f"<ul>{''.join(f'<li>{escape(limit)}</li>' for limit in card.limits)}</ul>",
-        "<h2>All settings</h2>",
-        *_settings(card),
+        contents(parts),
+        *(part.html for part in parts),
     ]
     return document(f"Rehedge: {card.name}", "\n".join(body))
 
 
-def headline(judgements: Sequence[Judgement], card: Card) -> str:
-    """One sentence: the trained measure against the best tuned band, market by market, whatever way it fell."""
-    other = f"the best tuned band, {card.opponents.best}"
-    parts = [f"on {one.where}, {verdict(one, 'vs_best_band', 'measure', other)}" for one in judgements]
-    leaders = [_lowest(one) for one in judgements]
-    notes = ["" if name == Learned.name else f"; {name} has the lowest measure of all there" for name in leaders]
-    return _capital("; ".join(part + note for part, note in zip(parts, notes, strict=True))) + "."
-
-
-def verdict(judgement: Judgement, key: str, measure: str, other: str) -> str:
-    """What a paired difference says, and no more than its interval bears out."""
-    found, name = judgement.versus[key][measure], MEASURES[measure]
-    if judgement.blocks < 2:
-        return f"there are too few independent blocks to compare PPO's {name} with that of {other}"
-    low, high = sorted((found.low, found.high), key=abs)
-    if not found.excludes_zero:
-        ends = f"{number(BP * found.low)} to {number(BP * found.high)} bp"
-        return (
-            f"PPO cannot be told from {other}: its {name} differs by {number(BP * found.diff)} bp of notional, "
-            f"and the 95 % interval, {ends}, includes zero"
-        )
-    side = "lower (better)" if found.high < 0 else "higher (worse)"
-    ends = f"{number(BP * abs(low))} to {number(BP * abs(high))} bp"
-    size = f"{number(BP * abs(found.diff))} bp of notional"
-    return f"PPO's {name} is {size} {side} than that of {other} (95 % interval {ends})"
-
-
-def number(value: float, decimals: int = 2) -> str:
-    """With thousands marked and a true minus; a figure that would round to zero keeps its first digit."""
-    if not math.isfinite(value):
-        return "not finite"
-    text = f"{value:,.{decimals}f}"
-    if value and not float(text.replace(",", "")):
-        text = f"{value:.1g}"
-    return text.replace("-", "−")
+def _forced(judgements: Sequence[Judgement]) -> str:
+    """What was judged against the rules; on how many markets."""
+    forced = list(dict.fromkeys(each for one in judgements for each in one.forced))
+    markets = "simulated paths alone: no later history" if len(judgements) == 1 else f"{len(judgements)} kinds of paths"
+    return f"Judged on {markets}. " + (f"FORCED: {'; '.join(forced)}." if forced else "Nothing was forced.")
 
 
 def _task(card: Card) -> str:
@@ -147,16 +114,20 @@ def _hedge(hedge: Hedge) -> str:
 
 def _stress(scenarios: Sequence[Stressed]) -> Iterator[str]:
     """Every agent's measure in every scenario, and what each scenario is."""
-    if scenarios:
-        heads = ["scenario", *(f"{name}, bp" for name in scenarios[0].rows)]
-        rows = [row(one.name, [number(BP * own["measure"], 0) for own in one.rows.values()]) for one in scenarios]
-        told = "".join(f"<li>{escape(one.name)}: {escape(one.about)} ({one.paths} paths)</li>" for one in scenarios)
-        yield f"<h2>Stress</h2>{table('The trained measure of every hedge', heads, rows)}<ul>{told}</ul>"
+    if not scenarios:
+        yield "<p>Not judged under stress; rehedge evaluate --stress adds it.</p>"
+        return
+    heads = ["bp of notional", *scenarios[0].rows]
+    rows = [row(one.name, _measures(one)) for one in scenarios]
+    told = "".join(f"<li>{escape(one.name)}: {escape(one.about)} ({one.paths:,} paths)</li>" for one in scenarios)
+    yield table("The trained measure of every hedge; * the lowest of its row", heads, rows, "figures wide")
+    yield f"<ul>{told}</ul>"
 
 
-def _left_out(card: Card) -> Iterator[str]:
-    if not portrait.single_option(card.task):
-        yield "<p>Bands against the spot are drawn only for a book of one option hedged with one perpetual.</p>"
+def _measures(scenario: Stressed) -> list[str]:
+    lowest = min(own["measure"] for own in scenario.rows.values())
+    each = [own["measure"] for own in scenario.rows.values()]
+    return [number(BP * value, 0) + (" *" if value == lowest else "") for value in each]
 
 
 def _terms(card: Card) -> str:
@@ -164,59 +135,24 @@ def _terms(card: Card) -> str:
     return f"<dl>{''.join(f'<dt><b>{term}</b></dt><dd>{escape(text)}</dd>' for term, text in rows.items())}</dl>"
 
 
-def _judged(judgement: Judgement, card: Card) -> str:
+def _judged(judgement: Judgement, card: Card, place: int) -> Section:
     """The section of one market."""
     others = _others(card)
     verdicts = [verdict(judgement, key, "measure", others[key]) for key in judgement.versus]
-    return "\n".join(
-        [
-            f"<h2>{escape(_capital(judgement.where))}</h2>",
-            f"<ul>{''.join(f'<li>{escape(_capital(text))}.</li>' for text in [*verdicts, _least(judgement)])}</ul>",
-            _agents(judgement),
-            f'<p class="note">{escape(" ".join(_sample(judgement)))}</p>',
-            _differences(judgement, others),
-            _gallery(pictures.of_judgement(judgement, (Learned.name, card.opponents.best, Delta.name), others)),
-        ]
+    shown = pictures.of_judgement(judgement, (Learned.name, card.opponents.best, Delta.name), others)
+    parts = (
+        f"<ul>{''.join(f'<li>{escape(capital(text))}.</li>' for text in [*verdicts, least(judgement)])}</ul>",
+        _agents(judgement),
+        f'<p class="note">{escape(" ".join(sample(judgement)))}</p>',
+        _differences(judgement, others),
+        gallery(shown),
     )
+    return Section(f"judged{place}", f"Judged on {judgement.where}", parts)
 
 
 def _others(card: Card) -> dict[str, str]:
     band = card.opponents.best
     return {"vs_delta": Delta.name, "vs_best_band": f"the best tuned band ({band})", "vs_action0": Untrained.name}
-
-
-def _lowest(judgement: Judgement) -> str:
-    """The agent of the lowest measure, without regard to chance."""
-    return min(judgement.agents, key=lambda name: judgement.rows[name]["measure"])
-
-
-def _least(judgement: Judgement) -> str:
-    """How far PPO is from the lowest measure."""
-    least = _lowest(judgement)
-    if least == Learned.name:
-        return f"of the {len(judgement.agents)} hedges PPO has the lowest measure here"
-    gap = number(BP * (judgement.rows[Learned.name]["measure"] - judgement.rows[least]["measure"]))
-    return f"of the {len(judgement.agents)} hedges {least} has the lowest measure here, {gap} bp below PPO's"
-
-
-def _sample(judgement: Judgement) -> Iterator[str]:
-    """How much data there is, and how little of it in the tail."""
-    count, blocks = len(judgement.outcome.loss), judgement.blocks
-    paths = "independent paths" if blocks == count else "overlapping windows"
-    effective = min(judgement.effective, count)
-    yield f"{count:,} {paths}; {blocks:,} blocks resampled; effective sample about {_rough(effective)}."
-    yield from (f"FORCED: {each}." for each in judgement.forced)
-    if blocks < MIN_BLOCKS:
-        yield f"With only {blocks} blocks the intervals are too narrow as a rule: read them as an indication."
-    for name, share in (("ES95", 0.05), ("ES99", 0.01)):
-        yield f"{name} rests on the worst {_rough(share * count)}, worth {_rough(share * effective)} independent ones."
-    if 0.01 * effective < MIN_TAIL:
-        yield "That is a small sample of the tail: read such figures, and the worst, as what happened, not as risk."
-
-
-def _rough(value: float) -> str:
-    """Two significant digits."""
-    return f"{float(f'{value:.2g}'):,.10g}" if math.isfinite(value) else "not finite"
 
 
 def _agents(judgement: Judgement) -> str:
@@ -256,7 +192,7 @@ def _settings(card: Card) -> Iterator[str]:
     for name, values in ((name, values) for name, values in sections.items() if values):
         rows = [row(key, [value]) for key, value in _flat(values)]
         shown = table("", ["setting", "value"], rows, "settings")
-        yield f"<details open><summary>{escape(_capital(name.replace('_', ' ')))}</summary>{shown}</details>"
+        yield f"<details open><summary>{escape(capital(name.replace('_', ' ')))}</summary>{shown}</details>"
 
 
 def _flat(values: Mapping[str, object], before: str = "") -> Iterator[tuple[str, str]]:
@@ -265,17 +201,3 @@ def _flat(values: Mapping[str, object], before: str = "") -> Iterator[tuple[str,
             yield from _flat(value, f"{before}{key}.")
         else:
             yield before + key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _gallery(shown: Iterable[Picture]) -> str:
-    return f'<div class="pictures">{"".join(map(_figure, shown))}</div>'
-
-
-def _figure(picture: Picture) -> str:
-    image = f'<img src="{picture.uri}" alt="{escape(picture.alt)}">'
-    kind = "wide" if picture.wide else "half"
-    return f'<figure class="{kind}">{image}<figcaption>{escape(picture.caption)}</figcaption></figure>'
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -39,10 +39,15 @@ class Run:
     def finished(self) -> bool:
         return (self.folder / CARD).is_file()
 
-    def logger(self, steps: int) -> Logger:
+    @contextmanager
+    def logger(self, steps: int) -> Iterator[Logger]:
         """That goes on from `steps` decisions: what a killed process wrote after them will be written again."""
         board = TensorBoardOutputFormat(str(self.folder / "tensorboard"))
-        return Logger(str(self.folder), [Lines(self.folder / METRICS, steps), board])
+        made = Logger(str(self.folder), [Lines(self.folder / METRICS, steps), board])
+        try:
+            yield made
+        finally:
+            made.close()
 
 
 @contextmanager

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from envs.custody import Custodian, Extremes
 from serve.events import Deleveraged, QuoteEvent
-from serve.margining import health
-from serve.market import Market, Sight, accounts, one
+from serve.market import Market, Sight, one
 from serve.venues.matching import CENT_PARTS, decimal
 
 
@@ -27,11 +26,10 @@ class Custody:
         margined = self._custodian(sight).margined
         if not any(sight.positions) or not (margined or quote.deleveraged > 0):
             return ()
-        views = self.market.views(sight)
-        traded, held = self.market.traded(sight, views), self.market.portfolio(sight, hedged=False)
-        before = accounts(sight)
-        after = self._custodian(sight).enforced(before, held, traded, views, _extremes(sight, quote))
-        gone, mark = (before.units - after.units)[0, 0].tolist(), traded.mark[0].tolist()
+        at = self.market.situation(sight)
+        before, extremes = at.accounts, _extremes(sight, quote)
+        after = self._custodian(sight).enforced(before, at.whole, at.traded, at.views, extremes)
+        gone, mark = (before.units - after.units)[0, 0].tolist(), at.traded.mark[0].tolist()
         out = [bool(each) and units != 0 for each, units in zip(after.liquidated[0, 0].tolist(), gone, strict=True)]
         paid = (after.cash - before.cash)[0, 0].tolist()
         costs = [units * price - cash for units, price, cash in zip(gone, mark, paid, strict=True)]
@@ -42,22 +40,21 @@ class Custody:
         """Whether the account could hold `units` more of a leg, bought at its mark."""
         if not self._custodian(sight).margined:
             return True
-        views = self.market.views(sight)
-        mark = decimal(float(self.market.traded(sight, views).mark[0, leg]))
+        mark = decimal(float(self.market.situation(sight).traded.mark[0, leg]))
         then = replace(sight, positions=_plus(sight.positions, leg, units), cash=_plus(sight.cash, leg, -units * mark))
-        at = health(self.market, then)
+        at = self.market.situation(then).health
         return bool((at.equity >= at.requirement).all())
 
     def use(self, sight: Sight) -> float:
         """Maintenance over equity, of the account that is worst off; 0 without margin, at most 1e9."""
         if not self._custodian(sight).margined:
             return 0.0
-        at = health(self.market, sight)
+        at = self.market.situation(sight).health
         used: Tensor = at.requirement / at.equity.clamp(min=1e-9)
         return float(used.max().clamp(max=1e9))
 
     def _custodian(self, sight: Sight) -> Custodian:
-        return self.market.served(sight.book).custodian
+        return self.market.form(sight.book, sight.smiles).custodian
 
     def _shares(self, out: list[bool], costs: list[float], notionals: list[float]) -> list[float]:
         """Of each leg's notional that its liquidation costs; legs under cross margin bear it alike."""

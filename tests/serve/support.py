@@ -124,6 +124,7 @@ CONFIG: dict[str, Any] = {
         "stress_loss": {"soft": "1e7", "hard": "1e7"},
         "notional": {"soft": "1e7", "hard": "1e7"},
         "order_value": {"soft": "1e7", "hard": "1e7"},
+        "deployment": {"share": "1", "days": "0"},
         "collar": "0.02",
         "max_messages": 20,
         "per_seconds": 60,

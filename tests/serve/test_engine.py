@@ -199,7 +199,7 @@ def test_halt_cancels_sends_nothing_and_resuming_twice_decides_at_once() -> None
     halt = Operator(START + 5, "halt", "ann", "exercise", "")
     state, outputs = fold([*opening(), reply(), halt, DecisionDue(START + HOUR), quote(START + HOUR + 1)])
     assert state.risk is RiskState.HALTED
-    assert of(CancelOrder, outputs) == [CancelOrder(START + 5, "test-000001")]
+    assert of(CancelOrder, outputs) == [CancelOrder(at, "test-000001") for at in (START + 5, START + HOUR)]
     assert len(of(SubmitOrder, outputs)) == 1
     _, before = fold([*opening(), reply()])
     resume = Operator(START + 7, "resume", "ann", "over", "")
@@ -208,6 +208,20 @@ def test_halt_cancels_sends_nothing_and_resuming_twice_decides_at_once() -> None
     state, outputs = fold([*opening(), reply(), *filled(before), halt, resume, resume])
     assert state.risk is RiskState.ACTIVE
     assert len(of(Infer, outputs)) == 2
+
+
+def test_a_person_takes_the_hedge_from_the_policy_and_gives_it_back() -> None:
+    person = [Operator(START + 5, action, "ann", "drill", "") for action in ("fallback", "resume", "halt")]
+    fallback, resume, halt = person
+    state, outputs = fold([*opening()[:-1], fallback, call(START + 6)])
+    assert state.risk is RiskState.FALLBACK
+    assert [each.source for each in of(Decision, outputs)] == ["fallback"]
+    state, outputs = fold([*opening()[:-1], fallback, resume, call(START + 6)])
+    assert state.risk is RiskState.ACTIVE
+    assert of(Decision, outputs) == []
+    assert len(of(Infer, outputs)) == 1
+    state, outputs = fold([*opening(), halt, fallback])
+    assert (state.risk, state.dropped) == (RiskState.HALTED, {"Operator": 1})
 
 
 def test_a_halt_between_question_and_answer_holds_the_order() -> None:

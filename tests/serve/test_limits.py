@@ -8,7 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.clock import SECOND
-from serve.limits import UNBOUNDED, AssetLimits, Exposure, LegLimits, Limit, Limits, Measure, Rule, Ruling, ruled
+from serve.limits import (
+    UNBOUNDED,
+    AssetLimits,
+    Deployment,
+    Exposure,
+    LegLimits,
+    Limit,
+    Limits,
+    Measure,
+    Rule,
+    Ruling,
+    ruled,
+)
 
 D = Decimal
 
@@ -23,6 +35,7 @@ LIMITS = Limits(
     stress_loss=limit("100", "200"),
     notional=limit("1000", "1000"),
     order_value=limit("600", "700"),
+    deployment=Deployment(share=D(1), days=D(0)),
     collar=D("0.02"),
     max_messages=2,
     per_seconds=60,
@@ -38,7 +51,9 @@ def position(low: str = "0", high: str | None = None) -> Measure:
     return Measure("position:P", D(low), D(low if high is None else high), D(1), D(8), D(8))
 
 
-FLAT = Exposure("P", D("0.001"), position(), (delta("0"),), D(100), limit("5", "5"), D(100), D(0), ())
+FLAT = Exposure(
+    "P", D("0.001"), position(), (delta("0"),), D(100), limit("5", "5"), LIMITS.order_value, D(100), D(0), ()
+)
 
 
 def rule(wanted: str, exposure: Exposure = FLAT, how: Rule = Rule.FREE) -> Ruling:

@@ -18,7 +18,8 @@ from tests.train import support
 from train import pathwise
 from train.duals import outlook
 from train.family import Family, members
-from train.learn import Settings, Validator, learn, model_for
+from train.learn import Settings, learn, model_for
+from train.validation import Validator
 
 HEDGE = {"instrument": {"kind": "perpetual"}, "lot_fraction": 0.0}
 TASK = support.task(risk_aversion=2000.0, hedges=[HEDGE])  # far from tuned: much to gain
@@ -112,18 +113,19 @@ def test_every_objective_is_learned_from(objective: dict[str, object]) -> None:
 
 def test_action_0_gains_nothing_and_always_the_same_paths_judge() -> None:
     judge = validator(64)
-    assert judge.improvement(blank()) == 0
+    assert judge.judged(blank()).improvement == 0
     network = blank()
     torch.nn.init.constant_(network.layers[-1].bias, 0.3)
-    first = judge.improvement(network)
-    assert first == judge.improvement(network) != 0
+    first = judge.judged(network)
+    assert first == judge.judged(network)
+    assert first.improvement != 0
 
 
 def test_an_improvement_is_the_difference_of_the_measures() -> None:
     """To three standard errors of what the validator leaves out, which has mean zero."""
     judge, network, paths = validator(4096), blank(), 4096
     torch.nn.init.constant_(network.layers[-1].bias, 1.0)  # a wide band far from the centre
-    found = judge.improvement(network)
+    found = judge.judged(network).improvement
     losses = judge.world.episode.loss
     value = judge.world.objective.transform(losses, judge.world.outlook.dual)
     difference = value[:, 1] - value[:, 0]
@@ -135,7 +137,7 @@ def test_an_improvement_is_the_difference_of_the_measures() -> None:
 def test_pathwise_gradients_gain() -> None:
     (generator,) = generators(11, 1)
     network = pathwise.warmed([TASK.world(512, 1, generator)], blank(), iterations=25, learning_rate=2e-2)
-    gains = torch.tensor([validator(2048, seed).improvement(network) for seed in range(4)])
+    gains = torch.tensor([validator(2048, seed).judged(network).improvement for seed in range(4)])
     assert float(gains.mean()) < -4 * float(gains.std()) / 2  # four standard errors of four runs
 
 

@@ -1,0 +1,126 @@
+"""The command `dashboard`, which serves API, page and metrics beside a hedger, and `token`: who may use them."""
+
+from __future__ import annotations
+
+import ipaddress
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+import uvicorn
+from rich.console import Console
+from rich.progress import Progress
+
+from envs.types import BadInput
+from serve.api import app, tokens
+from serve.api.guard import Guard
+from serve.api.stream import AT_ONCE, Broadcast
+from serve.api.tokens import Tokens
+from serve.cli import Kept, exits
+from serve.clock import RealClock
+from serve.journal import Journal
+from serve.mirror import Mirror
+
+TOKENS = Path("runs/tokens.toml")
+LOG = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
+    "loggers": {"uvicorn.error": {"handlers": ["stderr"], "level": "WARNING"}},
+}  # no access log: what is asked for may hold what nobody should read
+token_app = typer.Typer(no_args_is_help=True, help="Say who may look at a hedger, stop it, or let it go on.")
+TokenFile = Annotated[Path, typer.Option("--file", help="Names, scopes and hashes; readable by you alone.")]
+console = Console(stderr=True)
+
+
+def dashboard(
+    journal: Kept,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8470,
+    tokens_file: Annotated[
+        Path | None, typer.Option("--tokens", help="File that `rehedge token add` wrote; without it, read only.")
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option(help="Of TLS, PEM.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Of the certificate, PEM.")] = None,
+) -> None:
+    """Serve the page, the API (/openapi.json) and Prometheus metrics (/metrics) of the hedger that writes a journal.
+
+    Example: rehedge dashboard runs/paper.db --tokens runs/tokens.toml
+    """
+    with exits():
+        known = Tokens({}) if tokens_file is None else tokens.load(tokens_file)
+        check_address(host, bool(known), certificate, key)
+        with closing(Journal(journal, readonly=True)) as kept, closing(kept.inbox()) as inbox:
+            clock = RealClock()
+            mirror = _caught_up(kept)
+            served = app.made(Broadcast(mirror, inbox, clock), Guard(known, clock))
+            scheme = "http" if certificate is None else "https"
+            console.print(f"{scheme}://{host}:{port}/ shows {kept.url}; Ctrl-C ends it, the hedger goes on.")
+            uvicorn.run(
+                served, host=host, port=port, log_config=LOG, access_log=False, server_header=False,
+                ssl_certfile=certificate, ssl_keyfile=key, timeout_graceful_shutdown=1,
+            )  # fmt: skip
+
+
+@token_app.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="Whose: it stands in the journal beside what they tell.")],
+    scope: Annotated[
+        Literal["read", "operate", "release"],
+        typer.Option(help="read: look; operate: halt and flatten too; release: resume, override, promote too."),
+    ] = "read",
+    file: TokenFile = TOKENS,
+) -> None:
+    """Make a token and show it once.
+
+    Example: rehedge token add ann --scope operate
+    """
+    with exits():
+        typer.echo(tokens.issued(file, name, scope))
+        console.print(f"{name} may {scope}. The token stands nowhere else; {file} holds its hash.")
+
+
+@token_app.command("revoke")
+def revoke(name: Annotated[str, typer.Argument()], file: TokenFile = TOKENS) -> None:
+    """Take a token away; a dashboard that runs must be started anew.
+
+    Example: rehedge token revoke ann
+    """
+    with exits():
+        tokens.revoked(file, name)
+        typer.echo(f"{name} has no token any more")
+
+
+def check_address(host: str, guarded: bool, certificate: Path | None, key: Path | None) -> None:
+    """Raises BadInput for an address beyond this machine without TLS and tokens, and for half a certificate."""
+    if (certificate is None) != (key is None):
+        raise BadInput("--certificate and --key go together; give both")
+    for path in (certificate, key):
+        if path is not None and not path.is_file():
+            raise BadInput(f"{path}: no such file; give a PEM file")
+    if not _local(host) and (certificate is None or not guarded):
+        missing = " and ".join(
+            name for name, there in (("--certificate and --key", certificate), ("--tokens", guarded)) if not there
+        )
+        raise BadInput(f"--host {host} can be reached from elsewhere; add {missing}, or listen on 127.0.0.1")
+
+
+def _local(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _caught_up(journal: Journal) -> Mirror:
+    """With everything that is in the journal so far. Raises JournalError."""
+    mirror = Mirror(journal)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("reading the journal", total=journal.head[0])
+        while mirror.entries < journal.head[0]:
+            mirror.advance(AT_ONCE)
+            progress.update(task, completed=mirror.entries)
+    return mirror

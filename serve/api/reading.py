@@ -1,0 +1,112 @@
+"""What may be read: the state at hand, what was decided and why, the journal, the stream, metrics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
+from itertools import islice
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, Field
+
+from serve import codec
+from serve.api.access import BEARER, REFUSALS, admitted
+from serve.api.guard import Guard
+from serve.api.metrics import CONTENT_TYPE, exposed
+from serve.api.stream import Broadcast, Line, Picture
+from serve.api.tokens import Scope
+from serve.api.words import told
+from serve.commands import Alert, Decision, Denied, Transition
+from serve.events import Filled
+from serve.mirror import KEPT, Point, Record
+
+PAGE = 500  # entries of the journal at once
+Last = Annotated[int, Query(ge=1, le=KEPT, description="No more than so many, the latest.")]
+
+
+RECORDS: dict[str, tuple[type[Record], str]] = {
+    "decisions": (Decision, "What was decided, and why, with the hashes of model, settings, limits and observation."),
+    "transitions": (Transition, "How breakers moved the state."),
+    "alerts": (Alert, "What a person should know."),
+    "denied": (Denied, "What decisions asked for and limits did not let out."),
+    "fills": (Filled, "What the venue traded."),
+}
+
+
+class Recorded(BaseModel):
+    line: Line
+    record: dict[str, Any] = Field(description="As the journal holds it.")
+
+
+class Entry(BaseModel):
+    number: int
+    body: dict[str, Any]
+
+
+class Course(BaseModel):
+    """Columns of the bars since the start; thinned out evenly where they are many."""
+
+    assets: list[str]
+    points: list[Point]
+
+
+def routes(broadcast: Broadcast, guard: Guard) -> APIRouter:
+    may_read = [Depends(admitted(guard, Scope.READ)), Depends(BEARER)]
+    api = APIRouter(dependencies=may_read, responses=REFUSALS)
+    mirror = broadcast.mirror
+
+    @api.get("/v1/state")
+    def state() -> Picture:
+        """How the hedger stands: risk state, book, greeks, limits, orders, breakers, profit, and its latest lines."""
+        return broadcast.shown().picture
+
+    @api.get("/v1/stream", response_class=EventSourceResponse)
+    async def stream() -> AsyncIterator[ServerSentEvent]:
+        """`/v1/state` whenever it changes, as server-sent events."""
+        async for frame in broadcast.frames():
+            yield ServerSentEvent(raw_data=frame.body, id=str(frame.number))
+
+    for name, (kind, about) in RECORDS.items():
+        read = partial(_recorded, mirror.records[kind])
+        api.add_api_route(f"/v1/{name}", _reader(read), summary=name.capitalize(), description=about)
+
+    @api.get("/v1/course")
+    def course() -> Course:
+        """Price, volatility, intensity, exposure and profit since the start."""
+        return Course(assets=mirror.assets, points=list(mirror.curve))
+
+    @api.get("/v1/journal")
+    def journal(
+        after: Annotated[int, Query(ge=0, le=2**62, description="Number of the entry before the first.")] = 0,
+        most: Annotated[int, Query(ge=1, le=PAGE)] = 100,
+    ) -> list[Entry]:
+        """Entries as they are stored."""
+        found = islice(mirror.journal.read(after), most)
+        return [Entry(number=each.sequence, body=json.loads(each.body)) for each in found]
+
+    @api.get("/metrics", response_class=Response)
+    def metrics() -> Response:
+        """For Prometheus."""
+        return Response(exposed(broadcast), media_type=CONTENT_TYPE)
+
+    return api
+
+
+def _reader(read: Callable[[int], list[Recorded]]) -> Callable[..., list[Recorded]]:
+    def latest(last: Last = 20) -> list[Recorded]:
+        return read(last)
+
+    return latest
+
+
+def _recorded(records: Iterable[Record], last: int) -> list[Recorded]:
+    latest = list(records)[-last:]
+    return [Recorded(line=Line(time=each.time, text=told(each)), record=_plain(each)) for each in latest]
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(codec.encode(record))
+    return plain

@@ -1,0 +1,115 @@
+"""One picture for everyone who watches: made once when the journal grows, and shared as it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel, Field
+
+from serve.api.views import TIME, Snapshot, snapshot
+from serve.api.words import told
+from serve.clock import Clock
+from serve.errors import JournalError, ServeError
+from serve.inbox import Inbox
+from serve.mirror import Mirror
+from serve.standing import named
+
+LOOK = 0.2  # seconds between looks at the journal
+AT_ONCE = 5_000  # entries between pictures while it catches up
+LINES = 60  # of the story, the latest
+
+
+class Line(BaseModel):
+    time: int = Field(description=TIME)
+    text: str
+
+
+class Picture(BaseModel):
+    snapshot: Snapshot
+    fault: str = Field(description="Why the journal cannot be read; empty while it can.")
+    grew_at: int = Field(description="When the journal was last seen to grow, by the wall. " + TIME)
+    story: list[Line] = Field(description="What the hedger did, oldest first.")
+
+
+@dataclass(frozen=True)
+class Frame:
+    number: int
+    picture: Picture
+    body: str  # of the picture, JSON
+
+
+@dataclass
+class Broadcast:
+    """Looks at the journal and the inbox, and wakes whoever watches. A watcher that is slow skips pictures."""
+
+    mirror: Mirror
+    inbox: Inbox
+    clock: Clock
+    frame: Frame | None = None
+    watchers: int = 0
+    _grew_at: int = 0
+    _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def follow(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            before = self.frame
+            behind = await asyncio.to_thread(self.look)
+            if self.frame is not before:
+                async with self._changed:
+                    self._changed.notify_all()
+            await asyncio.sleep(0 if behind else LOOK)
+
+    def shown(self) -> Frame:
+        """Raises JournalError before the first look."""
+        if self.frame is None:
+            raise JournalError("the journal has not been read yet; ask again in a second")
+        return self.frame
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """The picture at hand, then each one after it that is still the latest when its watcher is ready."""
+        self.watchers += 1
+        seen = 0
+        try:
+            while True:
+                frame = await self._after(seen)
+                seen = frame.number
+                yield frame
+        finally:
+            self.watchers -= 1
+
+    async def _after(self, number: int) -> Frame:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.frame is not None and self.frame.number > number)
+            assert self.frame is not None, "waited for"
+            return self.frame
+
+    def look(self) -> bool:
+        """Take in what is new, and make a picture if anything is. Whether more is likely there."""
+        before, fault, waiting = self.mirror.entries, "", tuple[str, ...]()
+        try:
+            self.mirror.advance(AT_ONCE)
+            waiting = tuple(each.fault if each.told is None else named(each.told) for each in self.inbox.waiting())
+        except ServeError as error:
+            fault = str(error)
+        grown = self.mirror.entries - before
+        if grown or self.frame is None:
+            self._grew_at = self.clock.now()
+        if grown or self._differs(fault, waiting):
+            self._framed(fault, waiting)
+        return grown == AT_ONCE
+
+    def _differs(self, fault: str, waiting: tuple[str, ...]) -> bool:
+        if self.frame is None:
+            return True
+        shown = self.frame.picture
+        return (shown.fault, tuple(shown.snapshot.waiting)) != (fault, waiting)
+
+    def _framed(self, fault: str, waiting: tuple[str, ...]) -> None:
+        number = 1 if self.frame is None else self.frame.number + 1
+        now = snapshot(self.mirror, waiting)
+        story = [Line(time=each.time, text=told(each)) for each in list(self.mirror.story)[-LINES:]]
+        picture = Picture(snapshot=now, fault=fault, grew_at=self._grew_at, story=story)
+        self.frame = Frame(number, picture, picture.model_dump_json())

@@ -1,0 +1,106 @@
+"""What persons may tell a hedger: recorded in its inbox before the answer leaves, with who and why."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Response
+from fastapi import Path as InPath
+from pydantic import BaseModel, Field, StringConstraints
+
+from serve.api.access import BEARER, REFUSALS, Problem, admitted
+from serve.api.guard import Guard
+from serve.api.tokens import Scope
+from serve.clock import SECOND, RealClock
+from serve.events import Operator, TargetSet
+from serve.inbox import Inbox, Instruction
+
+PATIENCE, LOOK = 5 * SECOND, SECOND // 20  # how long an answer is waited for, and how often it is looked for
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Command(BaseModel):
+    why: Text = Field(description="Kept in the journal, with the name of the token.")
+    subject: Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")] = Field(
+        default="",
+        description="The breaker to acknowledge, the soft limit to lift, the folder of the model to promote; "
+        "`close` for a flatten that unwinds every leg.",
+    )
+    id: Id | None = Field(default=None, description="Yours, so that one that is sent twice is carried out once.")
+
+
+class Safer(Command):
+    action: Literal["halt", "flatten", "fallback"]
+
+
+class Freer(Command):
+    action: Literal["resume", "acknowledge", "override", "promote", "rollback"]
+
+
+class Target(BaseModel):
+    why: Text
+    asset: Text = Field(description="As the settings name it.")
+    delta: Finite = Field(default=0.0, description="Net, base units.")
+    gamma: Finite = Field(default=0.0, description="Net, base units per 1 % of spot.")
+    vega: Finite = Field(default=0.0, description="Net, quote currency per volatility point.")
+    hedge_ratio: float = Field(default=1.0, ge=0, le=1.5, description="Of the book's greeks that is hedged.")
+    above: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="Base units of delta left untraded.")
+    below: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    id: Id | None = None
+
+
+class Answer(BaseModel):
+    id: str
+    answer: str | None = Field(description="`taken`, or why it was refused; none while no hedger has taken it.")
+
+
+def routes(inbox: Inbox, guard: Guard) -> APIRouter:
+    api = APIRouter(responses=REFUSALS, dependencies=[Depends(BEARER)])
+    operator = Annotated[str, Depends(admitted(guard, Scope.OPERATE))]
+    releaser = Annotated[str, Depends(admitted(guard, Scope.RELEASE))]
+    reader = Depends(admitted(guard, Scope.READ))
+    later = {202: {"model": Answer, "description": "Recorded; no hedger has taken it yet. A halt holds already."}}
+
+    def tell(told: Instruction, response: Response) -> Answer:
+        name = inbox.tell(told)
+        answer = _awaited(inbox, name)
+        response.status_code = 202 if answer is None else 200
+        return Answer(id=name, answer=answer)
+
+    @api.post("/v1/safer", responses=later)
+    def safer(command: Safer, who: operator, response: Response) -> Answer:
+        """Make it do less: halt it, let the analytic hedge decide, or neutralise (`close`: unwind) the book."""
+        return tell(_operator(command, command.action, who), response)
+
+    @api.post("/v1/freer", responses=later)
+    def freer(command: Freer, who: releaser, response: Response) -> Answer:
+        """Let it do more. A halt is left in two steps: the first resume lets only orders through that shrink risk."""
+        return tell(_operator(command, command.action, who), response)
+
+    @api.post("/v1/target", responses=later)
+    def target(target: Target, who: releaser, response: Response) -> Answer:
+        """Steer one asset's book and hedges together to other greeks, from here on."""
+        t, now = target, RealClock().now()
+        told = TargetSet(
+            now, t.asset, t.delta, t.gamma, t.vega, t.hedge_ratio, t.above, t.below, who, t.why, t.id or ""
+        )
+        return tell(told, response)
+
+    @api.get("/v1/commands/{name}", dependencies=[reader], responses={404: {"model": Problem}})
+    def answer(name: Annotated[str, InPath(pattern=r"^[A-Za-z0-9_-]{1,64}$")]) -> Answer:
+        """What became of one that was told."""
+        return Answer(id=name, answer=inbox.answered(name))
+
+    return api
+
+
+def _operator(command: Command, action: Literal["halt"], who: str) -> Operator:
+    return Operator(RealClock().now(), action, who, command.why, command.subject, command.id or "")
+
+
+def _awaited(inbox: Inbox, name: str) -> str | None:
+    clock = RealClock()
+    until = clock.now() + PATIENCE
+    while (answer := inbox.answered(name)) is None and clock.now() < until:
+        clock.wait_until(clock.now() + LOOK)
+    return answer
