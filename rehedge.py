@@ -20,6 +20,7 @@ COMMANDS = {  # name: (module:function, what it does)
     "train": ("train.commands:train", "Learn a policy on the simulated market."),
     "sweep": ("train.sweep_command:command", "Train and judge a grid of policies, and search in it."),
     "evaluate": ("train.commands:evaluate", "Judge a model against every classical hedge."),
+    "walk": ("train.walk_command:command", "Calibrate and train on the past, judge on what follows, fold by fold."),
     "models": ("train.models:app", "List, show, verify and promote trained models."),
     "serve": ("serve.cli:serve", "Hedge live on paper with a trained policy."),
     "status": ("serve.operating:status", "How a hedger stands, by its journal."),
@@ -34,6 +35,7 @@ COMMANDS = {  # name: (module:function, what it does)
     "target": ("serve.operating:target", "Steer to other greeks."),
     "dashboard": ("serve.api.command:dashboard", "Watch and steer a hedger in a browser, by API and by metrics."),
     "token": ("serve.api.command:token_app", "Say who may use the dashboard and the API."),
+    "assess": ("serve.operating:assess", "The yearly self-assessment's facts, from a journal."),
     "replay": ("serve.cli:replay", "Reproduce every decision of a journal."),
     "journal": ("serve.cli:journal_app", "Check a journal's hash chain."),
 }

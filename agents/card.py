@@ -94,7 +94,8 @@ def load(folder: Path, dtype: torch.dtype = torch.float32, device: torch.device 
             f"{folder / CARD}: features_sha256 is {card.features_sha256[:12]}…, this version builds "
             f"{observer.sha256[:12]}…; use the version that trained the model, or train it again"
         )
-    if (found := _sha256(weights)) != card.weights_sha256:
+    raw = weights.read_bytes()  # once: what is hashed is what is loaded
+    if (found := hashlib.sha256(raw).hexdigest()) != card.weights_sha256:
         raise BadInput(
             f"{weights}: SHA-256 is {found[:12]}…, the card says {card.weights_sha256[:12]}…; "
             "restore the file or train again"
@@ -103,7 +104,7 @@ def load(folder: Path, dtype: torch.dtype = torch.float32, device: torch.device 
         raise BadInput(
             f"{folder / CARD}: features are not those that the task observes; restore the card or train again"
         )
-    network = ActorNetwork.load(weights, len(card.features), card.hidden, card.activation, card.task.actions)
+    network = ActorNetwork.of(raw, weights, len(card.features), card.hidden, card.activation, card.task.actions)
     return Model(folder, card, network.to(device=device, dtype=dtype), observer)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from envs.types import BadInput
@@ -42,11 +43,22 @@ class ActorNetwork(nn.Module):
 
         `BadInput` if the file cannot be read whole, or holds another network than the one described.
         """
+        try:
+            raw = Path(path).read_bytes()
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be read ({error.strerror}): export the policy again") from error
+        return cls.of(raw, path, features, hidden, activation, actions)
+
+    @classmethod
+    def of(
+        cls, raw: bytes, path: Path | str, features: int, hidden: tuple[int, ...], activation: str, actions: int
+    ) -> ActorNetwork:
+        """As `load`, of the bytes that were read from `path`."""
         network = cls(features, hidden, activation, actions)
-        written, tensors = _read(Path(path))
+        written, tensors = _parsed(raw, path)
         if written != activation:
             raise BadInput(f"{path}: activation is {written!r}, expected {activation!r}: load it with its own card")
-        _check(Path(path), tensors, network.state_dict())
+        _check(path, tensors, network.state_dict())
         network.load_state_dict(tensors, assign=True)
         return network.eval()
 
@@ -65,18 +77,21 @@ def perceptron(
     return nn.Sequential(*(layers if activate_last else layers[:-1]))
 
 
-def _read(path: Path) -> tuple[str | None, dict[str, Tensor]]:
-    """Return the activation's name and the tensors of a safetensors file."""
+def _parsed(raw: bytes, path: Path | str) -> tuple[str | None, dict[str, Tensor]]:
+    """Return the activation's name and the tensors of a safetensors file.
+
+    Its header is JSON behind eight bytes that say how long it is: https://github.com/huggingface/safetensors#format
+    """
     try:
-        with safe_open(path, framework="pt") as file:
-            names = file.keys()
-            return (file.metadata() or {}).get("activation"), {name: file.get_tensor(name) for name in names}
-    except (OSError, SafetensorError) as error:
+        tensors = load(raw)
+        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+        return header.get("__metadata__", {}).get("activation"), tensors
+    except SafetensorError as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"{path}: not a whole safetensors file ({reason}): export the policy again") from error
 
 
-def _check(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+def _check(path: Path | str, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     """Raise `BadInput` unless the tensors have the expected names and shapes, one float dtype and finite values."""
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     wanted = {name: tuple(tensor.shape) for name, tensor in expected.items()}

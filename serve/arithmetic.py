@@ -162,6 +162,8 @@ ELEMENTWISE: dict[Any, Both] = {
     aten.ne: Both(operator.ne, operator.ne),
     aten.round: Both(rounded, _plain(np.rint)),
     aten.sign: Both(signum, _plain(np.sign)),
+    aten.bitwise_and: Both(operator.and_, operator.and_),
+    aten.bitwise_or: Both(operator.or_, operator.or_),
     aten.logical_not: Both(operator.not_, _plain(np.logical_not)),
 }
 

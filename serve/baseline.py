@@ -16,7 +16,7 @@ class Baseline:
     """Hedges with the assets' perpetuals whenever the hedger decides, filled at once in the shared model."""
 
     def __init__(self) -> None:
-        self._shadow: Shadow | None = None
+        self.shadow: Shadow | None = None
 
     def decided(self, core: Core) -> None:
         """Black–Scholes delta of every asset that is quoted, at the quotes of the decision."""
@@ -27,25 +27,25 @@ class Baseline:
         trades = tuple(self._trade(core, state, shadow, symbol) for symbol in engine.setup.market.symbols)
         if any(trades):
             shadow = shadower.filled(shadow, engine.decider.sight(state), trades)
-        self._shadow = shadow
+        self.shadow = shadow
 
     def accrued(self, core: Core) -> None:
         """A bar's funding."""
-        if self._shadow is not None and core.state is not None:
-            self._shadow = replace(self._paid(core, core.state), began=dict(core.state.quotes))
+        if self.shadow is not None and core.state is not None:
+            self.shadow = replace(self._paid(core, core.state), began=dict(core.state.quotes))
 
     def ahead(self, core: Core) -> float:
         """Its profit less the hedger's, quote currency; 0 before the first decision."""
-        if self._shadow is None or core.engine is None or core.state is None:
+        if self.shadow is None or core.engine is None or core.state is None:
             return 0.0
-        return Shadower(core.engine.setup).ahead(core.state, self._shadow)
+        return Shadower(core.engine.setup).ahead(core.state, self.shadow)
 
     def _paid(self, core: Core, state: State) -> Shadow:
         """Taken up with the hedger's own ledger, so that both begin alike."""
         assert core.engine is not None, "called within a session"
-        if self._shadow is None:
+        if self.shadow is None:
             return Shadow("", state.ledger, began=dict(state.quotes), paid_at=state.time)
-        return Shadower(core.engine.setup).paid(state, self._shadow)
+        return Shadower(core.engine.setup).paid(state, self.shadow)
 
     def _trade(self, core: Core, state: State, shadow: Shadow, symbol: str) -> Decimal:
         assert core.engine is not None, "called within a session"

@@ -66,7 +66,7 @@ def serve(
     """
     with exits():
         settings = configs.load(config)
-        source = Source(tuple(feed.split(",")), _time(first), days, speed, follow, market=market)
+        source = Source(tuple(feed.split(",")), time_of(first, "--from"), days, speed, follow, market=market)
         tally, kept = Tally(), _made(journal, anchor)
         try:
             core = _watched(lambda told: run(settings, kept, source, told), tally, quiet=as_json)
@@ -237,8 +237,9 @@ def _line(number: int, body: dict[str, Any]) -> str:
     return f"{number:>8}  {show(time)}  {kind}  {fields}"
 
 
-def _time(text: str) -> int:
+def time_of(text: str, option: str) -> int:
+    """Raises BadInput for what is no time."""
     try:
         return parse(text)
     except ValueError:
-        raise BadInput(f"--from {text}: not a time; write it as 2023-01-01 or 2023-01-01T00:00:00Z") from None
+        raise BadInput(f"{option} {text}: not a time; write it as 2023-01-01 or 2023-01-01T00:00:00Z") from None

@@ -12,7 +12,7 @@ from envs.instrument import View
 from envs.types import BadInput
 from serve import edge, facts, flattening, halting, hearing, margining, reconciling
 from serve.clock import SECOND
-from serve.commands import Alert, Dropped, LookUp, ModelChanged, Output
+from serve.commands import Alert, Dropped, ModelChanged, Output
 from serve.deciding import Decider
 from serve.errors import OrderError, Refused
 from serve.events import (
@@ -124,7 +124,7 @@ class Engine:
         state = self._fallen_back(before, self._believed(state, event))
         outputs += [*transitions(before, state), *_changed(before, state), *hearing.overtaken(before, state, event)]
         state, quieted = halting.progressed(before, state, self._patience)
-        if RiskState.HALTED > state.risk > before.risk or before.risk is RiskState.HALTED > state.risk:
+        if state.risk < RiskState.HALTED and (before.risk is RiskState.HALTED or _rose(before, state)):
             state = state.owing(*state.pasts)
         state, chased = self._chased(state, event)
         state, flat = flattening.progressed(before, state, self.setup.market, self._patience)
@@ -269,23 +269,21 @@ class Engine:
         return replace(state.owing(*due), again={name: at for name, at in state.again.items() if name not in due})
 
     def _chased(self, state: State, event: Event) -> tuple[State, list[Output]]:
-        """Orders without an outcome for too long are looked up by id, never sent again; the venue is asked."""
-        clocks = self.setup.config.clocks
-        orders, outputs = dict(state.orders), list[Output]()
-        for order in state.reserved:
-            restarted = order.status.value in ("unknown", "absent") and order.asked_at is None
-            since = order.sent_at if order.asked_at is None else order.asked_at
-            if restarted or state.time - since >= self._patience:
-                orders[order.id] = unknown(order, state.time)
-                outputs.append(LookUp(state.time, order.id))
-        state = replace(state, orders=orders) if outputs else state
+        """Orders without an outcome for too long are looked up; the venue is asked."""
+        config = self.setup.config
+        state, outputs = hearing.chased(state, self._patience)
         outputs += reconciling.strays(state, event)
-        state, asked = reconciling.asked(state, event, clocks.reconcile_seconds, self.setup.config.reconcile)
+        state, asked = reconciling.asked(state, event, config.clocks.reconcile_seconds, config.reconcile)
         return state, [*outputs, *asked]
 
 
 def _modelled(model: str) -> Monitor:
     return Monitor() if model else Monitor(RiskState.FALLBACK, reason="no model is loaded")
+
+
+def _rose(before: State, after: State) -> bool:
+    """Whether a breaker became stricter, be another as strict already: what it saw is to be hedged at once."""
+    return any(now.level > before.monitors.get(name, Monitor()).level for name, now in after.monitors.items())
 
 
 def _changed(before: State, after: State) -> list[Output]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from serve.clock import HOUR
-from serve.commands import CancelOrder, Output
+from serve.commands import CancelOrder, LookUp, Output
 from serve.errors import OrderError, Refused
 from serve.events import Absent, Acknowledged, Cancelled, Deleveraged, Event, Filled, FundingPaid, Rejected
 from serve.facts import broken
 from serve.market import Market
-from serve.orders import Order, OrderEvent, Status, applied
+from serve.orders import Order, OrderEvent, Status, applied, unknown
 from serve.state import Record, State
 from serve.states import RiskState
 
@@ -42,6 +42,18 @@ def heard(state: State, event: OrderEvent, market: Market, session: str, retry: 
     if isinstance(event, Absent):
         return state.owing(asset)
     return replace(state, again={**state.again, asset: retry})
+
+
+def chased(state: State, patience: float) -> tuple[State, list[Output]]:
+    """Orders without an outcome for `patience` milliseconds are looked up by id, never sent again."""
+    orders, outputs = dict(state.orders), list[Output]()
+    for order in state.reserved:
+        restarted = order.status in (Status.UNKNOWN, Status.ABSENT) and order.asked_at is None
+        since = order.sent_at if order.asked_at is None else order.asked_at
+        if restarted or state.time - since >= patience:
+            orders[order.id] = unknown(order, state.time)
+            outputs.append(LookUp(state.time, order.id))
+    return (replace(state, orders=orders) if outputs else state), outputs
 
 
 def overtaken(before: State, after: State, event: Event) -> list[Output]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -61,8 +62,8 @@ class Group:
 
     @cached_property
     def room(self) -> int:
-        """For so many holdings, a power of two: books that differ by a few have one form."""
-        return 1 << (len(self.holdings) - 1).bit_length()
+        """For so many holdings, a power of four: books that differ by a few have one form."""
+        return 4 ** math.ceil(math.log(len(self.holdings), 4))
 
     @cached_property
     def units(self) -> tuple[float, ...]:

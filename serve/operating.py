@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 import typer
 
 from envs.types import BadInput
-from serve.cli import AsJson, Kept, exits
+from serve.assessing import assessed
+from serve.assessment import gaps, page
+from serve.cli import AsJson, Kept, exits, time_of
 from serve.clock import SECOND, RealClock
 from serve.errors import InboxError, ServeError
 from serve.events import Operator, TargetSet
@@ -20,6 +22,7 @@ from serve.journal import Journal
 from serve.standing import standing
 
 LOOK = SECOND // 10  # between looks for an answer
+FOREVER = 2**62
 Action = Literal["halt", "fallback", "resume", "acknowledge", "override", "flatten", "rollback", "promote"]
 Why = Annotated[str, typer.Option(help="The reason, which is kept in the journal.")]
 Who = Annotated[str, typer.Option(help="Who acts; without it, the user who is logged in.")]
@@ -152,6 +155,31 @@ def status(journal: Kept, as_json: AsJson = False) -> None:
     with exits(), closing(Journal(journal, readonly=True)) as kept, closing(kept.inbox()) as inbox:
         found = standing(kept, inbox)
         typer.echo(json.dumps(found.facts()) if as_json else "\n".join(found.words()))
+
+
+def assess(
+    journal: Kept,
+    first: Annotated[str, typer.Option("--from", help="Start of the period, UTC; without it, the journal's.")] = "",
+    last: Annotated[str, typer.Option("--to", help="End of the period, UTC; without it, the journal's.")] = "",
+    out: Annotated[Path | None, typer.Option(help="File for the page; without it, standard output.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The yearly self-assessment's facts: what the journal says of every control, for persons to judge and sign.
+
+    Example: rehedge assess runs/paper.db --from 2026-01-01 --to 2027-01-01 --out assessment.md
+    """
+    with exits(), closing(Journal(journal, readonly=True)) as kept:
+        facts = assessed(kept, time_of(first, "--from") if first else 0, time_of(last, "--to") if last else FOREVER)
+        number, chain = kept.head
+        text = json.dumps(facts.told()) if as_json else page(facts, kept.url, f"{number}:{chain}")
+        if out is None:
+            typer.echo(text.rstrip("\n"))
+            return
+        try:
+            out.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise BadInput(f"--out {out}: {error.strerror}; give a file in a folder that exists") from None
+        typer.echo(f"{out}: {facts.entries:,} entries, {len(gaps(facts))} things not exercised")
 
 
 def _operate(journal: str, action: Action, subject: str, who: str, why: str, wait: float, as_json: bool) -> None:

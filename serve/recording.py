@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from serve.arithmetic import CASTS, ELEMENTWISE, FOLDS, Both, full, listed, only, packed, reshaped, through_torch
 
-SINGLE = 8  # elements of a tensor that is taken apart
+SINGLE = 4  # elements of a tensor that is taken apart
 aten = torch.ops.aten
 FRESH = {aten.zeros_like, aten.ones_like, aten.full_like, aten.new_zeros, aten.new_ones, aten.new_full}
 MOVES = {
@@ -96,7 +96,8 @@ class Recording(TorchDispatchMode):
         packet = func.overloadpacket
         if packet in FRESH or not any(id(each) in self._known for each in every):
             return made
-        assert not func._schema.is_mutable and isinstance(made, Tensor | list | tuple), f"{func} cannot be recorded"
+        assert not func._schema.is_mutable, f"{func} changes what it is given"
+        assert isinstance(made, Tensor | list | tuple), f"{func} looks at a value"
         found = self._noted(packet, func, args, kwargs or {}, made)
         for tensor, value in zip(_flat(made), found, strict=True):
             self._known[id(tensor)] = tensor, value

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import Graph, GraphModule
 
 from serve.arithmetic import packed
 from serve.recording import Cell, Recording
@@ -25,16 +25,26 @@ class Block:
         self.inputs, self.serves, self.stale = inputs, serves, True
         self.cells = list[Cell]()
 
-    def compile(self, wanted: set[Cell]) -> None:
+    def outside(self) -> list[Cell]:
+        """What its cells read of others."""
+        own = set(self.cells)
+        every = (each for cell in self.cells for each in cell.arguments if isinstance(each, Cell))
+        return [each for each in dict.fromkeys(every) if each not in own]
+
+    def compile(self, wanted: Collection[Cell]) -> None:
         """One function of all; `wanted`: cells that are read from outside."""
-        graph, nodes, own = Graph(), dict[Cell, Node](), set(self.cells)
-        reads = [each for cell in self.cells for each in cell.arguments if isinstance(each, Cell) and each not in own]
-        self.reads = [each for each in dict.fromkeys(reads) if not _written(each)]
-        for place, cell in enumerate(self.reads):
-            nodes[cell] = graph.placeholder(f"x{place}")
+        graph, nodes = Graph(), dict[Cell, Any]()
+        self.reads = list[Cell]()
+        for cell in self.outside():
+            if cell.fixed and not isinstance(cell.value, np.ndarray):
+                nodes[cell] = cell.value
+                continue
+            nodes[cell] = graph.placeholder(f"x{len(self.reads)}")
+            self.reads.append(cell)
         for cell in self.cells:
             assert cell.call is not None
-            nodes[cell] = graph.call_function(cell.call, tuple(_argument(each, nodes) for each in cell.arguments))
+            arguments = tuple(nodes[each] if isinstance(each, Cell) else each for each in cell.arguments)
+            nodes[cell] = graph.call_function(cell.call, arguments)
         self.writes = [cell for cell in self.cells if cell in wanted]
         graph.output([nodes[cell] for cell in self.writes])
         self.run: Callable[..., list[Any]] = GraphModule(torch.nn.Module(), graph).forward
@@ -86,40 +96,31 @@ class Sheet:
         return [_numbers([values[cell] for cell in cells]) for cells in self._results[name]]
 
     def _made(self, cells: Sequence[Cell]) -> list[Block]:
-        """In an order in which each finds what it reads: what serves more, or depends on less, comes first."""
-        serves = dict[Cell, int]()
-        for place, every in enumerate(self._results.values()):
-            for cell in chain(*every):
-                serves[cell] = serves.get(cell, 0) | 1 << place
-        for cell in reversed(cells):
-            for each in cell.arguments:
-                if cell in serves and isinstance(each, Cell):
-                    serves[each] = serves.get(each, 0) | serves[cell]
+        """In an order in which each finds what it reads: what depends on less, or serves more, comes first."""
+        serves = self._served(cells)
         blocks = dict[tuple[int, int], Block]()
         for cell in cells:
             if cell.call is not None and cell in serves:
                 key = (cell.inputs, serves[cell])
                 blocks.setdefault(key, Block(*key)).cells.append(cell)
         wanted = {cell for every in self._results.values() for cell in chain(*every)}
-        for block in blocks.values():
-            own = set(block.cells)
-            wanted |= {each for cell in own for each in cell.arguments if isinstance(each, Cell) and each not in own}
+        wanted.update(each for block in blocks.values() for each in block.outside())
         for block in blocks.values():
             block.compile(wanted)
         return sorted(blocks.values(), key=lambda each: (each.inputs.bit_count(), -each.serves.bit_count()))
 
-
-def _written(cell: Cell) -> bool:
-    """Whether it is a number that stands in the code."""
-    return cell.fixed and not isinstance(cell.value, np.ndarray)
+    def _served(self, cells: Sequence[Cell]) -> dict[Cell, int]:
+        """Of every cell that a result needs, which do, a bit for each."""
+        serves = dict[Cell, int]()
+        for place, every in enumerate(self._results.values()):
+            serves.update({cell: serves.get(cell, 0) | 1 << place for cell in chain(*every)})
+        for cell in reversed(cells):
+            if cell in serves:
+                reads = (each for each in cell.arguments if isinstance(each, Cell))
+                serves.update({each: serves.get(each, 0) | serves[cell] for each in reads})
+        return serves
 
 
 def _numbers(values: list[Any]) -> list[float]:
     """Of one array, or of single numbers."""
     return values[0].ravel().tolist() if isinstance(values[0], np.ndarray) else values
-
-
-def _argument(each: Any, nodes: Mapping[Cell, Node]) -> Any:
-    if not isinstance(each, Cell):
-        return each
-    return nodes[each] if each in nodes else each.value

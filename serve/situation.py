@@ -225,7 +225,7 @@ class Situation:
                 wanted = self._target(a, 2)
                 if hedge.neutralises == "vega":
                     own, wanted = traded.vega[:, k] / 100, self._target(a, 3)
-                units[k] = torch.where(wanted != 0, wanted / own, 0.0)
+                units[k] = torch.where((wanted != 0) & (own != 0), wanted / own, 0.0)
                 left = left - units[k] * traded.delta[:, k]
         return torch.stack(units, -1)
 

@@ -49,14 +49,19 @@ def _attributed(found: Recording) -> Iterator[str]:
         yield f"<p>{MARKED}</p>"
         return
     every, worst = pictures.worst(found, 1.0), pictures.worst(found, TAIL)
-    heads = ["bp of notional", *found.agents, *(f"{name}, worst {TAIL:.0%}" for name in found.agents)]
-    cells = [[number(value, 1) for value in (*every[:, k], *worst[:, k])] for k in range(len(attribution.TERMS))]
+    heads = ["bp of notional", *found.agents, *(f"{name}, worst {100 * TAIL:.0f} %" for name in found.agents)]
+    cells = [[_tidy(value) for value in (*every[:, k], *worst[:, k])] for k in range(len(attribution.TERMS))]
     rows = [row(term, own) for term, own in zip(attribution.TERMS, cells, strict=True)]
-    sums = [number(value, 1) for value in (*every.sum(1), *worst.sum(1))]
+    sums = [_tidy(value) for value in (*every.sum(1), *worst.sum(1))]
     yield f"<p>{len(found.loss)} simulated paths, the same for all three; a gain is positive.</p>"
     yield gallery([pictures.of_attribution(found, TAIL)])
     yield table("Gains by source, means", heads, [*rows, row("gain", sums, "learned")])
     yield f"<ul>{''.join(f'<li>{term}: {text}.</li>' for term, text in SOURCES.items())}</ul>"
+
+
+def _tidy(value: float) -> str:
+    """One decimal; what rounds to zero is no more than that."""
+    return number(round(value, 1) + 0.0, 1)
 
 
 def _departures(model: Model, found: Recording) -> Iterator[str]:

@@ -15,7 +15,7 @@ from train import trial
 from train.sweep import Job, Queue
 
 
-class Asking(Searcher):  # type: ignore[misc]
+class Asking(Searcher):
     """Tune's side of a queue: the study stays the memory, so that there is nothing to save."""
 
     def __init__(self, queue: Queue) -> None:
@@ -35,6 +35,10 @@ class Asking(Searcher):  # type: ignore[misc]
         lost = {"failed": f"its process died too often; see Ray's logs of {trial_id}"}
         self.queue.tell(job.number, lost if error or result is None else json.loads(result["found"]))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune writes its searcher down for a restore of its own, which is never asked for."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None: ...
 
     def restore(self, checkpoint_path: str) -> None: ...
@@ -46,7 +50,7 @@ def run(queue: Queue, address: str, retries: int) -> None:
     The queue's folder is one that all nodes see: there a trial finds its checkpoints again.
     """
     ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
-    needs = {"cpu": 1, "gpu": int(queue.device == "cuda")}
+    needs = {"cpu": 1.0, "gpu": float(queue.device == "cuda")}
     tune.Tuner(
         tune.with_resources(_trial, needs),
         tune_config=tune.TuneConfig(search_alg=Asking(queue), num_samples=queue.count),
@@ -61,5 +65,5 @@ def run(queue: Queue, address: str, retries: int) -> None:
 
 def _trial(config: dict[str, Any]) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
-    found = trial.carried(config["job"])
+    found = {**trial.carried(config["job"]), "node": ray.get_runtime_context().get_node_id()}
     tune.report({"value": found.get("value", 0.0), "found": json.dumps(found)})

@@ -36,7 +36,12 @@ def run(
     for world in worlds:
         blocks.append(_carried(world, agents))
         progress(world.paths)
-    return Outcome(*(torch.cat([getattr(b, f.name) for b in blocks]) for f in fields(Outcome)))
+    return joined(blocks, 0)
+
+
+def joined(parts: Sequence[Outcome], axis: int) -> Outcome:
+    """More paths along `axis` 0, more agents on the same paths along 1."""
+    return Outcome(*(torch.cat([getattr(part, f.name) for part in parts], axis) for f in fields(Outcome)))
 
 
 def joint(world: HedgingWorld, agents: Sequence[Agent]) -> Band:

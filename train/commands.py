@@ -45,7 +45,9 @@ def train(
     every: Annotated[
         float, typer.Option("--checkpoint", min=0, help="Seconds between checkpoints; 0: every rollout.")
     ] = runs.EVERY,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT by its own settings.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the one run in OUT, by its own settings.")
+    ] = False,
 ) -> None:
     """Tune the classical hedges, then learn a policy on the simulated market.
 
@@ -60,9 +62,9 @@ def train(
     if resume:
         if recipe or task or calibration or steps or seed:
             raise BadInput("--resume takes the run's own settings; leave out the others, or leave out --resume")
-        plan = [_stored(folder) for folder in (sorted(out.glob("seed_*")) or [out])]
+        plan = [_stored(out)]
     else:
-        settings, where = _recipe(recipe, task, calibration or [], steps), chosen(device)
+        settings, where = composed(recipe, task, calibration or [], steps), chosen(device)
         seeds = list(dict.fromkeys(seed or [0]))
         plan = [(out / f"seed_{s}" if len(seeds) > 1 else out, settings, s, where) for s in seeds]
     for folder, settings, one, where in plan:
@@ -220,7 +222,7 @@ def chosen(device: str) -> torch.device:
     return torch.device(device)
 
 
-def _recipe(path: Path | None, task: str | None, calibrations: list[Path], steps: int | None) -> Recipe:
+def composed(path: Path | None, task: str | None, calibrations: list[Path], steps: int | None) -> Recipe:
     """The recipe in the file at `path`, or the default one, with what else is given in its place."""
     found = validated(Recipe, read_toml(path), str(path)) if path else Recipe()
     if task is not None:

@@ -16,6 +16,7 @@ from train.recorded import Recording
 
 BINS = 10
 SHOWN, LISTED = 4, 10  # features in the picture, and in the table
+ALIKE = 0.95  # correlation from which on two features count as one
 OWN = "hedge_less_centre"  # where the hedge stands is what is to be explained
 WORDS = {  # a feature's name, without the number of its asset or instrument → what it is
     "delta": "delta of the claims",
@@ -69,8 +70,8 @@ class Departures:
         outside = np.mean((self.away < self.tuned[:, 0] - 1e-6) | (self.away > self.tuned[:, 1] + 1e-6))
         return (
             f"The {self.name}: after half of its decisions it rests within {half:.3f} of neutral, after one in twenty "
-            f"further away than {most:.3f} (per unit of the book). It trades at {self.traded:.0%} of its decisions and "
-            f"rests outside the tuned band, action 0's, after {outside:.0%}."
+            f"further away than {most:.3f} (per unit of the book). It trades at {100 * self.traded:.0f} % of its decisions and "
+            f"rests outside the tuned band, action 0's, after {100 * outside:.0f} %."
         )
 
 
@@ -130,10 +131,20 @@ def explained_by(values: Array, column: Array) -> float:
     return between / total if total > 1e-12 else 0.0
 
 
+def distinct(found: Departures) -> list[str]:
+    """The features in the order of their shares, without those that say the same as one before."""
+    columns = dict(zip(found.words, found.features.T, strict=True))
+    chosen: list[str] = []
+    for name in found.shares:
+        if all(abs(np.corrcoef(columns[name], columns[other])[0, 1]) < ALIKE for other in chosen):
+            chosen.append(name)
+    return chosen
+
+
 @matplotlib.rc_context(STYLE)
 def picture(found: Departures) -> Picture:
     """The band by the tenths of the features that go with it most."""
-    words = list(found.shares)[:SHOWN]
+    words = distinct(found)[:SHOWN]
     figure, axes = panels(2, height=5.4, width=6.4, columns=2, sharey=True)
     x = np.arange(1, BINS + 1)
     for axis, name in zip(axes, words, strict=False):

@@ -74,13 +74,14 @@ def _panel(axis: Axes, book: str, found: Sequence[Row]) -> None:
     for row in found:
         cells.setdefault(_cell(row), []).append(row)
     means = {name: _mean([row.point("PPO") for row in own]) for name, own in cells.items()}
-    axis.plot(*zip(*sorted(means.values()), strict=True), **LINES[0], zorder=1)
-    axis.scatter(*zip(*(row.point("PPO") for row in found), strict=True), marker=MARKERS[0], c="white", ec="black")
+    axis.plot(*zip(*sorted(means.values()), strict=True), marker=MARKERS[0], label="their means", **LINES[0])
+    cost, shortfall = zip(*(row.point("PPO") for row in found), strict=True)
+    axis.scatter(cost, shortfall, marker=MARKERS[0], c="white", ec="black", label="policies")
     for name, at in means.items():
         axis.annotate(name, at, textcoords="offset points", xytext=(5, 5), fontsize=8)
     for (agent, marker), line in zip(OTHERS.items(), LINES[1:], strict=True):
-        at = _mean([row.point(agent) for row in found])
-        axis.scatter(*at, marker=marker, c=line["color"], s=50, label={"band": "best band"}.get(agent, agent))
+        x, y = _mean([row.point(agent) for row in found])
+        axis.scatter(x, y, marker=marker, c=line["color"], s=50, label={"band": "best band"}.get(agent, agent))
     axis.set(title=book, xlabel="mean cost, bp of notional", ylabel="ES95 of the loss, bp of notional")
     axis.legend()
 

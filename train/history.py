@@ -88,8 +88,8 @@ def calibrated(task: Task) -> tuple[Calibration, ...]:
     return found
 
 
-def later(task: Task, sources: Sources) -> Record | None:
-    """The history to judge the task on; None where neither the task nor `sources` name any.
+def later(task: Task, sources: Sources, *others: Task) -> Record | None:
+    """The history to judge the task on, after what `others` learned from too; None where nobody names any.
 
     Raises BadInput for bars of another asset than the market was calibrated on, but by force.
     """
@@ -105,7 +105,8 @@ def later(task: Task, sources: Sources) -> Record | None:
     forced = tuple(_foreign(bars.name, asset) for bars, asset in zip(every, assets, strict=True) if bars.name != asset)
     if forced and not sources.force:
         raise BadInput(f"{forced[0]}; judge it on bars of that name, or --force")
-    found = after(calibrations, every, funding_of(names, sources.funding), sources, _replayed_until(task))
+    until = [each for one in (task, *others) for each in _learned_until(one)]
+    found = after(calibrations, every, funding_of(names, sources.funding), sources, until)
     return Record(found.bars, found.funding_rates, (*forced, *found.forced))
 
 
@@ -114,9 +115,9 @@ def after(
     every: Sequence[Bars],
     funding_rates: Sequence[pd.Series[float] | None],
     sources: Sources | None = None,
-    until: pd.Timestamp | None = None,
+    until: Sequence[pd.Timestamp] = (),
 ) -> Record:
-    """What follows all calibration windows, and `until`, at the calibrated mean funding where none was recorded.
+    """What follows all calibration windows and each of `until`; at the calibrated mean funding where none is recorded.
 
     Raises BadInput if too little follows, and for a window of `sources` that reaches into a calibration's, but by
     force. The WARM_UP bars before the window, which nothing is judged on, may lie there.
@@ -125,8 +126,7 @@ def after(
     for bars, calibration in zip(every, calibrations, strict=True):
         recording.check_length(bars, calibration)
     common = recording.aligned(every)
-    ends = [*map(_end, calibrations), *([] if until is None else [until])]
-    start, forced = _start(common[0], max(ends), sources)
+    start, forced = _start(common[0], max([*map(_end, calibrations), *until]), sources)
     index = common[0].frame.index
     kept = [bars.window(index[start - WARM_UP], index[-1] if sources.last is None else sources.last) for bars in common]
     if len(kept[0].frame) <= WARM_UP:
@@ -197,13 +197,13 @@ def _foreign(name: str, asset: str) -> str:
     return f"the bars are of {name}, the model was trained on a market of {asset}"
 
 
-def _replayed_until(task: Task) -> pd.Timestamp | None:
-    """The last bar that the task's market itself replays, if it replays any."""
-    settings = task.market.settings
-    if not isinstance(settings, recording.History):
-        return None
-    last = max(load_bars(name).frame.index[-1] for name in settings.names)
-    return last if settings.last is None else min(last, utc(settings.last))
+def _learned_until(task: Task) -> list[pd.Timestamp]:
+    """The last bar of each calibration, and the last that the task's market itself replays, if it replays any."""
+    ends, settings = [_end(each) for each in calibrated(task)], task.market.settings
+    if isinstance(settings, recording.History):
+        last = max(pd.Timestamp(load_bars(name).frame.index[-1]) for name in settings.names)
+        ends.append(last if settings.last is None else min(last, utc(settings.last)))
+    return ends
 
 
 def _end(calibration: Calibration) -> pd.Timestamp:

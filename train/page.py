@@ -18,7 +18,7 @@ h1 { font-size: 1.5rem; line-height: 1.25 } h2 { border-top: 2px solid #111; pad
 .scroll { overflow-x: auto; margin: 1rem 0 } table { border-collapse: collapse; font-size: .9rem }
 caption { text-align: left; font-weight: 600; padding-bottom: .3rem }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #ccc; text-align: right; font-variant-numeric: tabular-nums;
-  overflow-wrap: normal }
+  overflow-wrap: normal } .figures td { white-space: nowrap }
 thead th { vertical-align: bottom; border-bottom: 2px solid #111 }
 tbody th, th:first-child, .settings td { text-align: left } .settings td { overflow-wrap: anywhere }
 tbody th { font-weight: 400; position: sticky; left: 0; background: #fff } .learned > * { font-weight: 700 }

@@ -36,7 +36,7 @@ def _losses(judgement: Judgement, columns: dict[str, Array]) -> Picture:
     axis.legend()
     told = "; ".join(f"{name} {np.median(v):,.0f} and {v.std():,.0f}" for name, v in columns.items())
     alt = f"Histogram of final losses on {judgement.where}. Median and standard deviation, bp of notional: {told}."
-    return kept(figure, alt, f"Final losses; the outermost {BODY:.1%} at either end are left out.")
+    return kept(figure, alt, f"Final losses; the outermost {100 * BODY:.1f} % at either end are left out.")
 
 
 def _tail(judgement: Judgement, columns: dict[str, Array]) -> Picture:
@@ -83,7 +83,7 @@ def worst(found: Recording, share: float) -> Array:
 def of_attribution(found: Recording, share: float) -> Picture:
     """What every term brought, in the mean and in each hedge's own worst `share` of paths."""
     figure, axes = panels(2, height=7.2, width=6.4)
-    titles = ("mean of all paths", f"mean of each hedge's own worst {share:.0%}")
+    titles = ("mean of all paths", f"mean of each hedge's own worst {100 * share:.0f} %")
     for axis, title, rows in zip(axes, titles, (worst(found, 1.0), worst(found, share)), strict=True):
         for j, (name, values, hatch) in enumerate(zip(found.agents, rows, HATCHES, strict=True)):
             places = -np.arange(len(values)) + 0.27 * (1 - j)

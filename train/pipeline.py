@@ -88,7 +88,7 @@ def settings(recipe: Recipe, seed: int, device: torch.device) -> dict[str, Any]:
 
 def _opponents(out: Path, recipe: Recipe, seed: int, progress: Progress) -> Opponents:
     """Tuned, or as they were tuned before the run was killed."""
-    path = out / "opponents.json"
+    path = out / runs.OPPONENTS
     if not path.is_file():
         found = _tuned(recipe, int(generators(seed, 4)[3].initial_seed() % 2**31), progress)
         checkpoint.atomic(path, found.model_dump_json(indent=1).encode())

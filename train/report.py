@@ -97,19 +97,20 @@ def _task(card: Card) -> str:
     contract = card.task.contract
     days, hours = contract.bars * contract.bar_hours / 24, contract.decision_bars * contract.bar_hours
     sources = [each.source for each in history.calibrated(card.task)]
+    assets = [one.asset for one in sources]
     fitted = [f"{one.asset}, {one.first[:10]} to {one.last[:10]}" for one in sources]
     market = f"calibrated on {'; '.join(fitted)}" if fitted else "a model of the literature"
     return (
         f"Hedged: {card.task.about}. Notional {contract.notional:,.0f} over {days:g} days, decided every {hours:g} "
-        f"hours, with {'; '.join(map(_hedge, contract.hedges))}; besides the fees, the market's spread and impact are "
+        f"hours, with {'; '.join(_hedge(each, assets) for each in contract.hedges)}; besides the fees, the market's spread and impact are "
         f"paid. The market ({card.task.market.kind}) was {market}; the policy learned from {card.training.steps:,} "
         "simulated decisions."
     )
 
 
-def _hedge(hedge: Hedge) -> str:
-    name = f"the {hedge.instrument.kind} on asset {hedge.instrument.asset}"
-    return f"{name} at a taker fee of {BP * hedge.execution.tiers[0].taker:g} bp"
+def _hedge(hedge: Hedge, assets: Sequence[str]) -> str:
+    on = f" on {assets[hedge.instrument.asset]}" if len(assets) > 1 else ""
+    return f"the {hedge.instrument.kind}{on} at a taker fee of {BP * hedge.execution.tiers[0].taker:g} bp"
 
 
 def _stress(scenarios: Sequence[Stressed]) -> Iterator[str]:
@@ -127,7 +128,7 @@ def _stress(scenarios: Sequence[Stressed]) -> Iterator[str]:
 def _measures(scenario: Stressed) -> list[str]:
     lowest = min(own["measure"] for own in scenario.rows.values())
     each = [own["measure"] for own in scenario.rows.values()]
-    return [number(BP * value, 0) + (" *" if value == lowest else "") for value in each]
+    return [number(round(BP * value) + 0.0, 0) + (" *" if value == lowest else "") for value in each]
 
 
 def _terms(card: Card) -> str:

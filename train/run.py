@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from agents.card import CARD
 from envs.types import BadInput
 from train.checkpoint import Checkpoints, atomic
 
-RUN, METRICS = "run.json", "metrics.jsonl"
+RUN, OPPONENTS, METRICS = "run.json", "opponents.json", "metrics.jsonl"
 EVERY = 30.0  # seconds between checkpoints
 VERSIONED = ("rehedge", "torch", "numpy", "stable_baselines3")  # whose versions the same weights take
 
@@ -42,7 +43,10 @@ class Run:
     @contextmanager
     def logger(self, steps: int) -> Iterator[Logger]:
         """That goes on from `steps` decisions: what a killed process wrote after them will be written again."""
-        board = TensorBoardOutputFormat(str(self.folder / "tensorboard"))
+        events = self.folder / "tensorboard"
+        if steps == 0:
+            shutil.rmtree(events, ignore_errors=True)
+        board = TensorBoardOutputFormat(str(events))
         made = Logger(str(self.folder), [Lines(self.folder / METRICS, steps), board])
         try:
             yield made
@@ -54,9 +58,10 @@ class Run:
 def opened(folder: Path, settings: dict[str, Any], every: float = EVERY) -> Iterator[Run]:
     """The run of `settings` in `folder`, new or begun before, for this process alone.
 
-    Raises BadInput, one line, where another run or a model without one is there, or another process is at it.
+    Raises BadInput, one line, where another run that has learned something or a model without a run is there, or
+    another process is at it.
     """
-    whole = {**settings, "versions": {name: version(name) for name in VERSIONED}}
+    whole = json.loads(json.dumps({**settings, "versions": {name: version(name) for name in VERSIONED}}))
     if (folder / CARD).is_file() and not (folder / RUN).is_file():
         raise BadInput(f"{folder}: holds a model without the run that made it; give another folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,12 +70,15 @@ def opened(folder: Path, settings: dict[str, Any], every: float = EVERY) -> Iter
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BadInput(f"{folder}: another process trains there; wait for it, or give another folder") from None
-        if not (folder / RUN).is_file():
-            atomic(folder / RUN, json.dumps(whole, indent=1).encode())
-        elif found := difference(stored(folder), json.loads(json.dumps(whole))):
+        run = Run(folder, every)
+        found = difference(stored(folder) if (folder / RUN).is_file() else {}, whole)
+        if found and (run.finished or run.checkpoints.files()):
             name, old, new = found
             raise BadInput(f"{folder}: holds a run with {name} {old}, not {new}; give the same, or another folder")
-        yield Run(folder, every)
+        if found:
+            (folder / OPPONENTS).unlink(missing_ok=True)
+            atomic(folder / RUN, json.dumps(whole, indent=1).encode())
+        yield run
 
 
 def stored(folder: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 from pydantic import Field, field_validator, model_validator
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from envs.calibration import Section, read_toml, validated
 from envs.task import Task
@@ -159,7 +160,7 @@ def opened(sweep: Sweep, url: str, name: str) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = optuna.create_study(
-            storage=url,
+            storage=optuna.storages.RDBStorage(url, engine_kwargs={"poolclass": NullPool}),
             study_name=name,
             direction="minimize",
             sampler=optuna.samplers.TPESampler(seed=0),

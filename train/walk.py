@@ -16,7 +16,6 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from agents import card as cards
 from agents.card import Model
 from envs.calibration import Calibration
 from envs.history import Bars
@@ -24,7 +23,7 @@ from envs.markets.garch import GarchMarket
 from envs.seeding import generators
 from envs.task import Task
 from envs.types import BadInput
-from train import calibrate, checkpoint, evaluate, history, pairs, pipeline
+from train import calibrate, calibration_command, checkpoint, cohort, evaluate, history, pairs, pipeline
 from train.cohort import Outcome
 from train.evaluate import Judgement
 from train.history import Past, Sources
@@ -106,11 +105,11 @@ def verdict(folds: Sequence[Fold], seed: int) -> Judgement:
 
     Beside the agents, each fold's own best tuned band stands as BEST.
     """
-    every = [_with_best(fold) for fold in folds]
-    outcome = Outcome(*(torch.cat([getattr(one, f.name) for one in every]) for f in fields(Outcome)))
+    outcome = cohort.joined([_with_best(fold) for fold in folds], 0)
     resampled = Resampled(outcome.loss, generators(seed, 1)[0], torch.cat([fold.quarters for fold in folds]))
     names, card = (*folds[0].agents[:-1], BEST, folds[0].agents[-1]), folds[-1].model.card
-    where = f"{len(folds)} folds walked forward, {folds[0].until:%Y-%m-%d} to {folds[-1].last:%Y-%m-%d}"
+    assets = " and ".join(each.source.asset for each in history.calibrated(card.task))
+    where = f"{assets}, {folds[0].until:%Y-%m-%d} to {folds[-1].last:%Y-%m-%d}, walked forward in {len(folds)} folds"
     return evaluate.judged(where, card, names, outcome, resampled, BEST, notes=evaluate.notes(card))
 
 
@@ -124,18 +123,20 @@ def judgement(fold: Fold, seed: int) -> Judgement:
 
 def calibrated(task: Task, past: Past, tell: Tell) -> Task:
     """The task on markets fitted to the `past` alone; two assets share the first one's regimes, and a copula."""
-    made: list[Calibration] = []
-    common = past.bars if len(past.bars) == 1 else pairs.common((past.bars[0], past.bars[1]), None, None)
-    for bars, rates in zip(common, past.funding_rates, strict=True):
-        first, last = (bars.frame.index[k].isoformat() for k in (0, -1))
-        made.append(calibrate.calibrate(bars, rates, first, last, tell, made[0] if made else None)[0])
+    if len(past.bars) == 1:
+        return pipeline.on_markets(task, [_fitted(past.bars[0], past.funding_rates[0], tell)])
+    one, other = pairs.common((past.bars[0], past.bars[-1]), None, None)
+    first = _fitted(one, past.funding_rates[0], tell)
+    made = first, _fitted(other, past.funding_rates[-1], tell, first)
+    copula = pairs.fitted(made, pairs.together((one, other)).to_numpy(), tell)
     found = pipeline.on_markets(task, made)
-    if len(made) == 1:
-        return found
-    real = pairs.together((common[0], common[1])).to_numpy()
-    copula = pairs.fitted((made[0], made[1]), real, tell)
     settings = found.market.settings.model_copy(update={"correlation": ((1.0, copula), (copula, 1.0))})
     return found.model_copy(update={"market": found.market.model_copy(update={"settings": settings})})
+
+
+def _fitted(bars: Bars, rates: pd.Series[float] | None, tell: Tell, like: Calibration | None = None) -> Calibration:
+    first, last = (bars.frame.index[k].isoformat() for k in (0, -1))
+    return calibrate.calibrate(bars, rates, first, last, tell, like)[0]
 
 
 def _begun(out: Path, walk: Walk) -> None:
@@ -165,7 +166,7 @@ def _task(path: Path, task: Task, past: Past, number: int, progress: Progress) -
     if not path.is_file():
         bar = progress.add_task(f"fold {number}: calibrating", total=None, note="")
         found = calibrated(task, past, lambda stage: progress.update(bar, note=stage))
-        checkpoint.atomic(path, found.as_toml().encode())
+        checkpoint.atomic(path, calibration_command.as_toml(found).encode())
         progress.update(bar, total=1, completed=1)
     return Task.load(path)
 
@@ -174,8 +175,7 @@ def _judged(walk: Walk, model: Model, until: pd.Timestamp, last: pd.Timestamp) -
     """What became of every agent in the windows that start after `until`, up to `last`; the loader enforces it."""
     contract, calibrations = model.card.task.contract, history.calibrated(model.card.task)
     bar, life = (pd.Timedelta(hours=contract.bar_hours * bars) for bars in (1, contract.bars))
-    ends = min(last + life, walk.bars[0].frame.index[-1])
-    sources = Sources(first=(until + bar).isoformat(), last=ends.isoformat())
+    sources = Sources(first=(until + bar).isoformat(), last=(last + life).isoformat())
     record = history.after(calibrations, walk.bars, walk.funding_rates, sources)
     agents = evaluate.roster(model)
     outcome, quarters = evaluate.carried(model, record, agents)

@@ -24,7 +24,7 @@ from tests.serve.support import START, call, opening, quote, raw_config, started
 D = Decimal
 CHANGES: dict[str, Any] = {
     "limits__deployment": {"share": "0.25", "days": "1"},
-    "limits__legs__BTC-PERP__position": {"soft": "8", "hard": "9"},
+    "limits__legs__BTC-PERP__position": {"soft": "6", "hard": "9"},
 }
 
 
@@ -58,9 +58,9 @@ def sold(state: State) -> BookTraded:
     return call(state.time + 1)
 
 
-@pytest.mark.parametrize(("hours", "units"), [(0, "2.000"), (12, "5.000")])
+@pytest.mark.parametrize(("hours", "units"), [(0, "1.500"), (12, "3.750")])
 def test_a_position_is_as_large_as_its_share(hours: int, units: str) -> None:
-    """A quarter of 8 at first, and five eighths of it after half a day."""
+    """A quarter of 6 at first, and five eighths of it after half a day."""
     state = ran(hours)
     _, outputs = fold(sold(state), state=state)
     (order,) = (each for each in outputs if isinstance(each, SubmitOrder))
@@ -80,7 +80,7 @@ def test_a_person_may_lift_it_to_the_hard_limit() -> None:
     lifted = ran(0, Operator(START + 5, "override", "ann", "expiry", "position:BTC-PERP"))
     _, outputs = fold(sold(lifted), state=lifted)
     (order,) = (each for each in outputs if isinstance(each, SubmitOrder))
-    assert 5 < order.units <= 9
+    assert D("1.5") < order.units <= 9
 
 
 def test_orders_their_value_and_the_notional_grow_too() -> None:

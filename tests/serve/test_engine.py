@@ -23,6 +23,7 @@ from serve.events import (
     Heartbeat,
     Inference,
     Operator,
+    VenueTime,
 )
 from serve.state import State
 from serve.states import RiskState
@@ -80,7 +81,7 @@ def test_a_warm_session_asks_the_policy_and_trades_to_its_band(engine: Engine) -
     assert len(question.features) == len(engine.setup.market.observer.names)
     assert of(SubmitOrder, outputs) == []
     assert state.question is not None
-    seen = state.question.seen.observation
+    seen = engine.setup.market.situation(state.question.seen.sight).observation
     band = decision.read(torch.tensor([[[0.3, -0.2]]], dtype=torch.float64), seen)
     state, outputs = fold([*opening(), reply((0.3, -0.2))], engine)
     order = of(SubmitOrder, outputs)[0]
@@ -283,3 +284,15 @@ def test_a_settled_book_closes_its_hedge() -> None:
     assert isinstance(orders[0], SubmitOrder)
     assert isinstance(orders[1], SubmitOrder)
     assert orders[1].units == -orders[0].units
+
+
+def test_a_second_breaker_is_hedged_at_once_though_the_first_holds_as_much() -> None:
+    """Once the price has jumped, a latency that has been at REDUCING all the while delays nothing."""
+    slow: list[Event] = [VenueTime(START + 5 + k, 0, 10**4) for k in range(2)]
+    slow.append(reply(at=START + 8))
+    state, outputs = fold([*opening(), *slow])
+    assert state.risk is RiskState.REDUCING
+    before = len(of(Decision, outputs))
+    jump = [quote(START + 10 + k, SPOT * 0.9) for k in range(2)]
+    _, outputs = fold([*opening(), *slow, *filled(outputs, START + 9), *jump])
+    assert len(of(Decision, outputs)) == before + 1

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -153,10 +152,9 @@ def band_of_the_shipped_policy(moves: list[float]) -> tuple[float, float]:
         targets=(Target(**TARGET),),
         smiles=(None,),
     )
-    seen = market.observe(sight)
-    action = model.network(torch.tensor(seen.features, dtype=DTYPE)).detach()
-    band = decision.read(action[None, None], seen.observation)
-    return float(band.upper - band.lower), 2 * float(seen.observation.half_width)
+    seen = market.situation(sight).observation
+    band = decision.read(model.network(seen.features).detach(), seen)
+    return float(band.upper - band.lower), 2 * float(seen.half_width)
 
 
 def test_the_learned_band_is_wider_in_calm_and_tighter_in_stress() -> None:

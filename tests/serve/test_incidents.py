@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import torch
 
 from serve.clock import HOUR, SECOND, VirtualClock
-from serve.commands import CancelOrder, Decision, Infer, LookUp, Output, SubmitOrder
+from serve.commands import Ask, CancelOrder, Decision, Flat, Infer, LookUp, Output, SubmitOrder
 from serve.events import (
     Absent,
     Acknowledged,
@@ -28,15 +29,19 @@ from serve.events import (
     PositionsReport,
 )
 from serve.holdings import DTYPE
+from serve.journal import Journal
 from serve.orders import Status
 from serve.policy import NetworkPolicies
 from serve.state import State
 from serve.states import RiskState
+from tests.serve.busy import Exchange
 from tests.serve.support import PERP, START, opening, quote, started
-from tests.serve.test_engine import filled, fold, of, reply, usual
+from tests.serve.test_engine import fold, of, reply, usual
+from tests.serve.test_people import hedger, items
 
 FIRST, SECOND_ORDER = "test-000001", "test-000002"
 D = Decimal
+LATER = 1200 * SECOND  # when the next decision is due; the quotes are not stale by then
 
 
 def step(state: State, events: Iterable[Event]) -> tuple[State, list[Output]]:
@@ -85,27 +90,24 @@ def test_a_fill_that_comes_after_its_order_was_lost_is_booked_and_hedged_around(
     both = [fill(SECOND_ORDER, units, gone + 2, "u"), fill(FIRST, units, gone + 3)]
     state, _ = step(state, both)
     assert (held(state), state.risk) == (2 * units, RiskState.ACTIVE)
-    state, outputs = step(state, [DecisionDue(gone + HOUR), quote(gone + HOUR + 1)])
-    state, outputs = step(state, [reply(number=state.questions_made, at=gone + HOUR + 2)])
-    assert -1.05 * float(units) < float(ordered(outputs)) < -0.8 * float(units), "what is held twice is sold"
+    state, outputs = step(state, [quote(gone + LATER), DecisionDue(gone + LATER + 1)])
+    state, outputs = step(state, [reply(number=state.questions_made, at=gone + LATER + 2)])
+    assert -units < ordered(outputs) < 0, "of what is held twice the band's excess is sold"
 
 
 def test_a_fill_before_its_acknowledgement_and_told_twice_is_one_fill() -> None:
     state, units = in_flight()
     once = fill(FIRST, units, START + 4)
-    state, _ = step(state, [once, once, Acknowledged(START + 5, FIRST), once])
+    state, _ = step(state, [once, once, Acknowledged(START + 4, FIRST), once])
     assert (held(state), state.orders[FIRST].status) == (units, Status.FILLED)
     assert (state.risk, state.dropped) == (RiskState.ACTIVE, {"Filled": 2})
 
 
 def test_fills_that_a_reconnect_did_not_replay_are_found_by_looking_up() -> None:
-    """Even where the venue's positions tell of them first, which looks like a mismatch until the order is asked for."""
+    """Where the venue's positions tell of them first, the open order explains it."""
     state, units = in_flight()
     at = START + 11 * SECOND
-    state, _ = step(state, [Acknowledged(START + 4, FIRST), PositionsReport(at - 1, at - 1, ((PERP, units),))])
-    assert state.venue.mismatches
-    assert state.risk is RiskState.ACTIVE
-    state, outputs = step(state, [Heartbeat(at)])
+    state, outputs = step(state, [Acknowledged(START + 4, FIRST), PositionsReport(at, at, ((PERP, units),))])
     assert of(LookUp, outputs) == [LookUp(at, FIRST)]
     state, _ = step(state, [Acknowledged(at + 1, FIRST), fill(FIRST, units, at + 1)])
     state, _ = step(state, [PositionsReport(at + 30_000, at + 30_000, ((PERP, units),))])
@@ -117,12 +119,12 @@ def test_a_part_that_filled_before_the_connection_broke_is_kept_and_the_rest_don
     part = fill(FIRST, D("0.5"), START + 4)
     state, _ = step(state, [Acknowledged(START + 4, FIRST), part, OutcomeUnknown(START + 5, FIRST, "reset")])
     assert state.orders[FIRST].left == units - D("0.5"), "the rest may still fill"
-    looked = [Acknowledged(START + 12 * SECOND, FIRST), part, Cancelled(START + 12 * SECOND, FIRST)]
-    later = [quote(START + 5 * HOUR)]
-    state, outputs = step(state, [*looked, *later])
-    assert held(state) == D("0.5")
-    state, outputs = step(state, [reply(number=state.questions_made, at=START + 5 * HOUR + 1)])
-    assert float(ordered(outputs)) == float(units) - 0.5
+    at = START + 12 * SECOND
+    state, _ = step(state, [Acknowledged(at, FIRST), replace(part, time=at), Cancelled(at, FIRST)])
+    assert (held(state), state.reserved) == (D("0.5"), ())
+    state, _ = step(state, [quote(START + LATER), DecisionDue(START + LATER + 1)])
+    state, outputs = step(state, [reply(number=state.questions_made, at=START + LATER + 2)])
+    assert 0.95 * float(units) < float(ordered(outputs)) + 0.5 < 1.05 * float(units)
 
 
 def test_a_cancel_that_came_too_late_is_no_fault() -> None:
@@ -145,12 +147,12 @@ def test_another_bot_on_the_account_halts_us_and_keeps_its_orders() -> None:
 
 def test_funding_that_falls_between_an_order_and_its_fill_is_booked_as_the_venue_pays_it() -> None:
     """On what was held at that time, which is the venue's to say; the cash agrees before and after."""
-    state, units = hedged()
+    state, _ = hedged()
     cash = state.ledger.hedge_cash
-    state, outputs = step(state, [DecisionDue(START + 4 * HOUR), quote(START + 4 * HOUR + 1, 18_000.0)])
-    state, outputs = step(state, [reply(number=state.questions_made, at=START + 4 * HOUR + 2)])
+    state, outputs = step(state, [quote(START + LATER, 19_500.0), DecisionDue(START + LATER + 1)])
+    state, outputs = step(state, [reply(number=state.questions_made, at=START + LATER + 2)])
     sold, paid = ordered(outputs), D("-12.34")
-    at = START + 4 * HOUR + 3
+    at = START + LATER + 3
     state, _ = step(state, [FundingPaid(at, PERP, paid), fill(SECOND_ORDER, sold, at + 1, "u")])
     expected = cash + paid - sold * D(20_001) - D("1.5")
     assert (state.ledger.hedge_cash, state.ledger.account(PERP).funding) == (expected, paid)
@@ -170,26 +172,31 @@ def test_an_option_that_expires_between_order_and_fill_leaves_a_hedge_that_is_cl
 
 
 def test_a_leg_that_the_venue_deleverages_is_hedged_anew_at_once() -> None:
-    """By the analytic hedge, under REDUCING's rules: to buy back is to shrink the risk."""
+    """And again under REDUCING, once a second cut has tripped the breaker: to buy back is to shrink the risk."""
     state, units = hedged()
-    cut = Deleveraged(START + HOUR, PERP, -units / 2, D(19_990))
-    state, outputs = step(state, [cut])
-    assert state.risk is RiskState.REDUCING
-    assert held(state) == units / 2
-    assert 0 < ordered(outputs) <= units / 2 * D("1.05")
+    cut = Deleveraged(START + LATER, PERP, -units / 2, D(19_990))
+    state, outputs = step(state, [quote(START + LATER), cut])
+    assert (held(state), len(of(Infer, outputs))) == (units / 2, 1)
+    state, outputs = step(state, [reply(number=state.questions_made, at=START + LATER + 1)])
+    bought = ordered(outputs)
+    assert 0.9 * float(units / 2) < float(bought) < 1.1 * float(units / 2)
+    again = [fill(SECOND_ORDER, bought, START + LATER + 2, "u"), replace(cut, time=START + LATER + 3)]
+    state, outputs = step(state, again)
+    assert state.monitors["auto_deleveraging"].level is RiskState.REDUCING
     (made,) = [each for each in of(Decision, outputs) if isinstance(each, Decision)]
-    assert (made.source, made.time) == ("fallback", START + HOUR)
+    assert (made.source, made.time) == ("fallback", START + LATER + 3)
+    assert ordered(outputs) > 0
 
 
 def test_an_order_that_only_reduces_leaves_with_no_margin_to_spare() -> None:
     """The venue says that all but all of the equity is bound: what shrinks the risk is sent all the same."""
-    state, units = hedged()
-    at = START + HOUR
-    bound = [BalanceReport(at + k, at + k, state.ledger.hedge_cash, 0.999) for k in (1, 2, 3)]
-    fall = [quote(at + k, 14_000.0) for k in (4, 5, 6, 7)]
-    state, outputs = step(state, [*bound, *fall])
+    state, _ = hedged()
+    at = START + LATER
+    bound = [BalanceReport(at + k, at + k, state.ledger.hedge_cash, 0.999) for k in (1, 2)]
+    state, _ = step(state, [*bound, quote(at + 3), quote(at + 4)])
     assert state.monitors["margin_distance"].level is RiskState.REDUCING
-    assert ordered(outputs) < 0, "the call lost its delta, and the hedge is sold"
+    state, outputs = step(state, [quote(at + LATER, 19_500.0), DecisionDue(at + LATER + 1)])
+    assert ordered(outputs) < 0, "the call lost delta, and the hedge is sold"
 
 
 class Slow(VirtualClock):
@@ -222,15 +229,66 @@ def test_a_restart_meets_a_foreign_order_and_does_not_begin() -> None:
     assert of(SubmitOrder, outputs) == []
 
 
-def test_three_days_of_silence_with_the_socket_open_are_no_market() -> None:
-    """Heartbeats alone: nothing is asked, nothing sent, and the breaker says how old the price is."""
+def test_a_silent_stall_with_the_socket_open_is_no_market() -> None:
+    """Heartbeats alone: the breaker says how old the price is, and nothing is sent on it while it is in doubt."""
     state, _ = hedged()
-    state, outputs = step(state, [Heartbeat(START + k * 900 * SECOND) for k in range(1, 289)])
-    assert "is 2700.0 s old" in str(state.monitors["stale_input"].reason) or state.risk >= RiskState.REDUCING
+    state, outputs = step(state, [Heartbeat(START + k * 900 * SECOND) for k in range(1, 6)])
+    assert state.monitors["stale_input"].level is RiskState.REDUCING
+    assert "s old, limit 2700 s" in state.monitors["stale_input"].reason
     assert of(SubmitOrder, outputs) == []
 
 
-def test_filled_helper_is_of_the_order_that_left() -> None:
-    """What the incidents rest on: the reply's order is the one that fills."""
-    _, outputs = fold([*opening(), reply()])
-    assert [event.time for event in filled(outputs)] == [START + 4, START + 4]
+class Storming(Exchange):
+    """Refuses every call, rate limited, while the storm lasts; else every order fills."""
+
+    storm, calls = False, 0
+
+    def submit(self, order: SubmitOrder) -> tuple[Event, ...]:
+        self._called()
+        return super().submit(order)
+
+    def cancel(self, order: CancelOrder) -> tuple[Event, ...]:
+        self._called()
+        return super().cancel(order)
+
+    def look_up(self, order: LookUp) -> tuple[Event, ...]:
+        self._called()
+        return super().look_up(order)
+
+    def report(self, question: Ask) -> tuple[Event, ...]:
+        self._called()
+        return super().report(question)
+
+    def _called(self) -> None:
+        self.calls += 1
+        if self.storm:
+            raise ConnectionError("429 Too Many Requests")
+
+    def _fate(self, order: SubmitOrder) -> str:
+        return "filled"
+
+
+def test_a_flatten_outlasts_a_storm_of_refusals_and_is_said_when_it_is_so(tmp_path: Path) -> None:
+    """The venue refuses everything, twice: before the first slice, and between it and the confirmation."""
+    journal, venue = Journal(str(tmp_path / "j.db")), Storming()
+    venue.price = D(20_000)
+    runner, _ = hedger(journal, venue)
+    for event in opening(execution__slice_seconds=15.0):
+        runner.handle(event)
+    assert venue.position > 3
+    flats, at, storms = list[int](), START + 10, (range(5), range(6, 11))
+    for k in range(14):
+        venue.storm, before = any(k in each for each in storms), venue.calls
+        if k == 1:
+            runner.handle(Operator(at, "flatten", "ann", "exercise", "close"))
+        runner.handle(quote(at))
+        at += 15 * SECOND
+        runner.handle(Heartbeat(at))
+        runner.flush()
+        flats += [k] if any(isinstance(each, Flat) for each in items(journal)) and not flats else []
+        assert venue.calls - before < 12, "a storm is not answered by a storm"
+    assert (venue.position, held(runner.state)) == (0, 0)
+    assert flats, "never said"
+    assert flats[0] >= 11, "said while nobody could know"
+    assert set(venue.received.values()) == {1}
+    journal.close()

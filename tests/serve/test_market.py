@@ -21,7 +21,7 @@ from serve.holdings import Book
 from serve.journal import Journal
 from serve.market import Market, Sight
 from serve.session import Source, run
-from serve.valuation import Valuer, Worth
+from serve.valuation import Valuation, Worth
 from tests.serve.support import (
     ASSETS,
     CALIBRATION,
@@ -59,9 +59,12 @@ def sight(position: str = "0", cash: str = "0", spot: float = SPOT, of: Market =
     return Sight(**{**values, **changes})
 
 
+def valued(at: Sight, of: Market = MARKET) -> Valuation:
+    return of.valued(at.quotes[0], at.memories[0], at.smiles, at.book, at.listings, at.time)
+
+
 def worth(at: Sight, of: Market = MARKET) -> Worth:
-    valuer = Valuer(of, Stress(spot=(0.0,), volatility=(0.0,)))
-    return valuer.valued(0, of.views(at)[0], at.book, at.listings, at.time).book
+    return valued(at, of).book
 
 
 def distance(at: Sight, of: Market = MARKET) -> float:
@@ -103,13 +106,13 @@ def test_without_margin_there_is_no_such_feature() -> None:
 def test_greeks_are_the_instruments_own() -> None:
     """Against the analytics of the observation, and delta's own slope."""
     at = sight()
-    greeks, seen = worth(at), MARKET.observe(at).observation
+    greeks, seen = worth(at), MARKET.situation(at).observation
     (exposure,) = seen.scene.exposures
-    assert greeks.value == pytest.approx(float(exposure.value), rel=1e-14)
-    assert greeks.delta == pytest.approx(float(exposure.delta), rel=1e-14)
-    assert greeks.gamma == pytest.approx(float(exposure.gamma) * SPOT / 100, rel=1e-14)
-    assert greeks.vega == pytest.approx(float(exposure.vega) / 100, rel=1e-14)
-    assert float(seen.neutral) == pytest.approx(-greeks.delta / 10, rel=1e-14)
+    assert greeks.value == pytest.approx(float(exposure.value), rel=1e-13)
+    assert greeks.delta == pytest.approx(float(exposure.delta), rel=1e-13)
+    assert greeks.gamma == pytest.approx(float(exposure.gamma) * SPOT / 100, rel=1e-13)
+    assert greeks.vega == pytest.approx(float(exposure.vega) / 100, rel=1e-13)
+    assert float(seen.neutral) == pytest.approx(-greeks.delta / 10, rel=1e-13)
     step = 0.01
     up, down = (worth(sight(spot=SPOT + h)) for h in (step, -step))
     assert (up.delta - down.delta) / (2 * step) == pytest.approx(greeks.gamma * 100 / SPOT, rel=0.05), "but the smile"
@@ -117,9 +120,8 @@ def test_greeks_are_the_instruments_own() -> None:
 
 def test_stress_is_the_book_valued_anew() -> None:
     """Each case against the value at the moved quote."""
-    valuer = Valuer(MARKET, Stress(spot=(-0.2, 0.1), volatility=(0.0, 0.5)))
     at = sight()
-    whole = valuer.valued(0, MARKET.views(at)[0], at.book, at.listings, START)
+    whole = valued(at, Market(task(), ASSETS, LEGS, Stress(spot=(-0.2, 0.1), volatility=(0.0, 0.5))))
     cases = [(-0.2, 0.0), (-0.2, 0.5), (0.1, 0.0), (0.1, 0.5)]
     for (spot, level), change in zip(cases, whole.book.stress, strict=True):
         moved = replace(quote(START, SPOT * (1 + spot)), implied_volatility=0.6 * (1 + level))

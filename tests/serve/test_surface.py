@@ -105,7 +105,7 @@ def stresses() -> list[tuple[float, float]]:
 def test_the_observation_has_the_listed_volatility_at_the_money_over_30_days() -> None:
     (point,) = modelled(sold(), (START + 720 * HOUR, SPOT))
     state, _ = fold(surface((point[0], SPOT, 1.25 * point[2])), state=sold())
-    seen = engine().setup.market.observe(engine().decider.sight(state)).observation
+    seen = engine().setup.market.situation(engine().decider.sight(state)).observation
     assert float(seen.implied_volatility) == pytest.approx(1.25 * state.quotes["BTC"].implied_volatility, rel=1e-9)
     assert features(state) != features(sold())
 

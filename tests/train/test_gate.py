@@ -7,12 +7,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
+import torch
 
 from agents import card as cards
+from agents.learned import Learned
+from envs.types import BadInput
 from tests.train import support
 from tests.train.test_commands import command
-from train import gate, models, stress
+from tests.train.test_walk import RECORD
+from train import evaluate, gate, history, models, pipeline, stress
+from train.history import Sources
 from train.statistics import Interval
 from train.stress import Stressed
 
@@ -76,6 +82,35 @@ def test_what_fails_changes_nothing(folders: tuple[Path, Path], monkeypatch: pyt
     assert (code, told["promoted"], told["reasons"]) == (1, False, ["worse than it"])
     assert cards.load(incumbent).card.weights_sha256 == old
     assert [path.name for path in incumbent.parent.iterdir()] == ["mine"]
+
+
+def test_an_incumbent_of_another_market_is_judged_by_its_own_filters_after_both_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "WARM_UP", 50)
+    old = support.task(support.CALIBRATED)
+    (fitted,) = history.calibrated(old)
+    source = fitted.source.model_copy(update={"last": "2023-03-20T00:00:00+00:00"})
+    newer = fitted.model_copy(update={"source": source, "reference_volatility": 0.5})
+    candidate = cards.load(support.save_model(tmp_path / "mine", pipeline.on_markets(old, [newer])))
+    rival = gate._rival(candidate, support.save_model(tmp_path / "theirs", old, seed=2))
+    path = tmp_path / "btc.csv"
+    RECORD.frame.drop(columns="venue").astype({"splice": int}).to_csv(path, date_format="%Y-%m-%dT%H:%M:%SZ")
+    record = history.later(rival.card.task, Sources((str(path),)), candidate.card.task)
+    assert record is not None
+    assert record.index[0] == pd.Timestamp("2023-03-20T01:00Z")
+    found = gate._judged(candidate, rival, record, evaluate.roster(candidate, ["Leland"]))
+    alone, _ = evaluate.carried(rival, record, [Learned(rival.network)])
+    assert found.agents == (str(rival.folder), "Leland", "delta", "fixed band", "PPO untrained", "PPO")
+    assert torch.equal(found.outcome.loss[:, :1], alone.loss)
+    assert set(found.against) == set(found.agents[:-1])
+
+
+def test_an_incumbent_of_another_book_is_refused(tmp_path: Path) -> None:
+    candidate = cards.load(support.save_model(tmp_path / "mine", support.task(support.CALIBRATED)))
+    other = support.save_model(tmp_path / "other", support.task(support.CALIBRATED, bars=24))
+    with pytest.raises(BadInput, match="trained for another book"):
+        gate._rival(candidate, other)
 
 
 def test_the_first_of_its_name_replaces_nothing(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -171,6 +171,13 @@ def test_history_of_another_asset_is_refused_but_by_force(tmp_path: Path) -> Non
     assert "eth" in forced.forced[0]
 
 
+def test_a_market_that_replays_the_record_has_seen_all_of_it() -> None:
+    """Whatever window its calibration is of."""
+    seen = {"kind": "bootstrap", "settings": {"assets": ["btc_2017_2022"], "last": "2025-06-01"}}
+    with pytest.raises(BadInput, match="overlaps the model's training window, which ends 2025-06-01"):
+        history.later(support.task(seen), Sources(first="2024-01-01"))
+
+
 def test_a_market_that_was_calibrated_on_nothing_has_no_history() -> None:
     assert history.later(support.task(), Sources()) is None
 

@@ -11,9 +11,10 @@ import pytest
 from agents import card as cards
 from agents.card import Model
 from tests.train import support
-from train import evaluate, report
+from train import at_work, attribution, evaluate, report, verdict
 from train.evaluate import Judgement
 from train.statistics import Interval
+from train.stress import Stressed
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\""
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -85,8 +86,11 @@ def test_tags_balance(text: str) -> None:
 def test_nothing_is_fetched(text: str) -> None:
     page = Page(text)
     assert not [tag for tag, _ in page.tags if tag in {"script", "link", "iframe", "object", "embed", "base"}]
-    held = [a[name] or "" for _, a in page.tags for name in ("src", "href", "srcset", "data", "action") if name in a]
+    held = [a[name] or "" for _, a in page.tags for name in ("src", "srcset", "data", "action") if name in a]
+    linked = [attributes["href"] or "" for _, attributes in page.tags if "href" in attributes]
+    named = [f"#{attributes['id']}" for _, attributes in page.tags if "id" in attributes]
     assert held
+    assert linked == named
     assert all(source.startswith("data:image/svg+xml;base64,") for source in held)
     assert not re.search(r"https?://|url\(|@import", text)
     for source in held:
@@ -95,7 +99,7 @@ def test_nothing_is_fetched(text: str) -> None:
 
 def test_every_image_is_drawn_and_told_in_words(text: str) -> None:
     images = [attributes for tag, attributes in Page(text).tags if tag == "img"]
-    assert len(images) == 3 + 3 + 3
+    assert len(images) == 3 + 3 + 1 + 1 + 1 + 3  # two judgements, sources, a path, departures, the policy
     assert all(len(attributes["alt"] or "") > 60 for attributes in images)
     assert len({attributes["alt"] for attributes in images}) == len(images)
 
@@ -107,7 +111,7 @@ def test_every_agent_has_its_row_in_every_table(text: str, judgement: Judgement)
     assert row is not None
     cells = re.findall(r"<td>(.*?)</td>", row[1])
     assert len(cells) == len(report.COLUMNS)
-    assert cells[0] == report.number(1e4 * judgement.rows["PPO"]["measure"], 1)
+    assert cells[0] == verdict.number(1e4 * judgement.rows["PPO"]["measure"], 1)
 
 
 def test_what_the_card_says_is_escaped_and_shown(text: str, model: Model) -> None:
@@ -147,7 +151,7 @@ def test_a_small_sample_is_called_small(text: str) -> None:
 def test_the_headline_says_what_the_interval_bears_out(
     judgement: Judgement, model: Model, interval: Interval, said: str, unsaid: str
 ) -> None:
-    headline = report.headline([with_band(judgement, interval)], model.card).partition(" has the lowest")[0]
+    headline = verdict.headline([with_band(judgement, interval)], model.card).partition(" has the lowest")[0]
     assert said in headline
     assert unsaid not in headline
     assert "the best tuned band, fixed band" in headline
@@ -156,7 +160,7 @@ def test_the_headline_says_what_the_interval_bears_out(
 
 def test_the_headline_is_one_sentence_over_all_markets(judgement: Judgement, model: Model) -> None:
     good, bad = Interval(-3e-4, -5e-4, -1e-4), Interval(2e-4, 1e-4, 4e-4)
-    headline = report.headline([with_band(judgement, good), with_band(judgement, bad)], model.card)
+    headline = verdict.headline([with_band(judgement, good), with_band(judgement, bad)], model.card)
     assert headline.index("(95 % interval 1.00 to 5.00 bp);") < headline.index("; on 300 simulated")
     assert headline.index("lower (better)") < headline.index("higher (worse)")
     assert "(95 % interval 1.00 to 4.00 bp)" in headline
@@ -164,7 +168,7 @@ def test_the_headline_is_one_sentence_over_all_markets(judgement: Judgement, mod
 
 def test_one_block_bears_out_nothing(judgement: Judgement, model: Model) -> None:
     alone = replace(with_band(judgement, Interval(-3e-4, -3e-4, -3e-4)), blocks=1)
-    headline = report.headline([alone], model.card).partition(" has the lowest")[0]
+    headline = verdict.headline([alone], model.card).partition(" has the lowest")[0]
     assert "too few independent blocks" in headline
     assert "lower" not in headline
 
@@ -174,7 +178,7 @@ def test_one_block_bears_out_nothing(judgement: Judgement, model: Model) -> None
     [(1234.567, "1,234.57"), (-0.5, "−0.50"), (0.0, "0.00"), (-0.00012, "−0.0001"), (float("inf"), "not finite")],
 )
 def test_numbers(value: float, shown: str) -> None:
-    assert report.number(value) == shown
+    assert verdict.number(value) == shown
 
 
 def test_the_same_numbers_give_the_same_words(text: str, model: Model, judgement: Judgement, later: Judgement) -> None:
@@ -187,12 +191,12 @@ def test_the_headline_owns_up_to_a_better_hedge(judgement: Judgement, model: Mod
     rows = {name: {**row, "measure": 0.01} for name, row in judgement.rows.items()}
     beaten = replace(judgement, rows={**rows, "delta": {**rows["delta"], "measure": 0.005}})
     leading = replace(judgement, rows={**rows, "PPO": {**rows["PPO"], "measure": 0.005}})
-    assert report.headline([beaten], model.card).endswith("; delta has the lowest measure of all there.")
-    assert "lowest" not in report.headline([leading], model.card)
+    assert verdict.headline([beaten], model.card).endswith("; delta has the lowest measure of all there.")
+    assert "lowest" not in verdict.headline([leading], model.card)
 
 
-def test_a_book_of_options_is_told_without_bands_against_the_spot(tmp_path: Path) -> None:
-    """Options hedge too: every hedge that suits them is judged, and one picture shows the policy at work."""
+def test_a_book_of_options_shows_every_instrument(tmp_path: Path) -> None:
+    """Options hedge too: every hedge that suits them is judged, and both instruments are drawn."""
     task = support.task(hedges=support.WITH_OPTION, bars=24)
     curved = cards.load(support.save_model(tmp_path, task))
     found = evaluate.on_simulated(curved, PATHS, 5)
@@ -200,12 +204,39 @@ def test_a_book_of_options_is_told_without_bands_against_the_spot(tmp_path: Path
     text = report.page(curved, [found])
     page = Page(text)
     assert (page.wrong, page.open) == ([], [])
-    assert len([tag for tag, _ in page.tags if tag == "img"]) == 3 + 1
+    assert len([tag for tag, _ in page.tags if tag == "img"]) == 3 + 1 + 1 + 2 * (1 + 3)
     words = "".join(page.words)
-    assert "Bands against the spot are drawn only for a book of one option" in words
-    assert "Shown: the perpetual on asset 0; not shown: option on asset 0." in words
-    assert "the option on asset 0 at a taker fee of 5 bp; the perpetual on asset 0 at a taker fee of 5 bp" in words
+    for said in (
+        "less what is gamma-neutral",
+        "less what is delta-neutral",
+        "The option: after half",
+        "simulated paths alone",
+    ):
+        assert said in text
+    assert "the option at a taker fee of 5 bp; the perpetual at a taker fee of 5 bp" in words
     assert "a model of the literature" in words
+
+
+def test_what_was_forced_and_not_judged_is_said(text: str, model: Model, judgement: Judgement) -> None:
+    assert "Nothing was forced." in text
+    assert "Not judged under stress" in text
+    forced = report.page(model, [replace(judgement, forced=("the window overlaps",))])
+    assert "FORCED: the window overlaps." in forced
+
+
+def test_stress_marks_the_lowest_measure(model: Model, judgement: Judgement) -> None:
+    rows = {name: {"measure": 0.02 if name == "PPO" else 0.03} for name in judgement.agents}
+    text = report.page(model, [judgement], scenarios=[Stressed("night", "lights out", 9, rows)])
+    (found,) = re.findall(r'<th scope="row">night</th>(.*?)</tr>', text)
+    assert found.count("300</td>") == len(rows) - 1
+    assert "<td>200 *</td>" in found
+    assert "night: lights out (9 paths)" in text
+
+
+def test_every_source_of_gains_is_explained(text: str) -> None:
+    assert tuple(at_work.SOURCES) == attribution.TERMS
+    words = "".join(Page(text).words)
+    assert all(explained in words for explained in at_work.SOURCES.values())
 
 
 def with_band(judgement: Judgement, interval: Interval) -> Judgement:

@@ -54,7 +54,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_finished_run_is_returned_as_it_is(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.iterdir() if path.name != "lock"}
-    assert {CARD, WEIGHTS, runs.RUN, runs.METRICS, "opponents.json", "tensorboard"} == {path.name for path in before}
+    assert {CARD, WEIGHTS, runs.RUN, runs.METRICS, runs.OPPONENTS, "tensorboard"} == {path.name for path in before}
     pipeline.trained(finished, RECIPE, 1, CPU, Progress(disable=True))
     assert command(str(finished), "--resume") == 0
     assert "trained on 512 decisions" in capsys.readouterr().err
@@ -70,13 +70,24 @@ def test_another_run_does_not_get_into_a_folder(finished: Path) -> None:
 
 
 def test_a_run_of_another_version_is_refused(tmp_path: Path) -> None:
-    with runs.opened(tmp_path, {}):
-        pass
+    with runs.opened(tmp_path, {}) as run:
+        run.checkpoints.save(1, {})
     found = runs.stored(tmp_path)
     found["versions"]["torch"] = "1.0"
     (tmp_path / runs.RUN).write_text(json.dumps(found))
     with pytest.raises(BadInput, match=r'holds a run with versions\.torch "1\.0", not'), runs.opened(tmp_path, {}):
         pass
+
+
+def test_a_run_that_has_learned_nothing_gives_way(tmp_path: Path) -> None:
+    """Its opponents too, which were tuned for another task."""
+    with runs.opened(tmp_path, {"seed": 1}):
+        (tmp_path / runs.OPPONENTS).write_text("tuned")
+    with runs.opened(tmp_path, {"seed": 1}):
+        assert (tmp_path / runs.OPPONENTS).is_file()
+    with runs.opened(tmp_path, {"seed": 2}):
+        assert not (tmp_path / runs.OPPONENTS).is_file()
+    assert runs.stored(tmp_path)["seed"] == 2
 
 
 def test_a_model_without_its_run_is_left_alone(tmp_path: Path) -> None:

@@ -9,10 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
+import tomli_w
 
 import rehedge
 from envs.types import BadInput
+from tests.serve.databases import served
 from train import frontier, sweep, workers
 from train.sweep import Queue, Sweep
 
@@ -68,15 +71,30 @@ def test_every_cell_is_handed_out_once_with_its_own_settings(tmp_path: Path) -> 
     assert seen == [(id, w, s) for id in ("ShortCall", "ShortStraddle") for w in (0.2, 0.8) for s in (1, 2)]
 
 
-def test_trials_of_a_killed_sweep_come_first(tmp_path: Path) -> None:
-    """With the same numbers, folders and settings, those of the search too."""
-    queue = Queue(SWEEP, sweep.opened(SWEEP, url(tmp_path), "s"), tmp_path)
+def goes_on(url: str, folder: Path) -> None:
+    queue = Queue(SWEEP, sweep.opened(SWEEP, url, "s"), folder)
     first, second = queue.next(), queue.next()
     assert first is not None
     queue.tell(first.number, {"value": 0.0})
-    again = Queue(SWEEP, sweep.opened(SWEEP, url(tmp_path), "s"), tmp_path)
+    again = Queue(SWEEP, sweep.opened(SWEEP, url, "s"), folder)
     assert again.count == 7
     assert again.next() == second
+
+
+def test_trials_of_a_killed_sweep_come_first(tmp_path: Path) -> None:
+    """With the same numbers, folders and settings, those of the search too."""
+    goes_on(url(tmp_path), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_study_may_lie_in_postgresql(tmp_path: Path) -> None:
+    with served() as server:
+        goes_on(server.url, tmp_path)
+
+
+def test_a_database_out_of_reach_is_bad_input() -> None:
+    with pytest.raises(BadInput, match=r"--study sqlite:////nowhere/study\.db: .*give a database that can be written"):
+        sweep.opened(SWEEP, "sqlite:////nowhere/study.db", "s")
 
 
 def test_a_study_with_other_settings_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -88,8 +106,6 @@ def test_a_study_with_other_settings_is_refused_in_one_line(tmp_path: Path) -> N
 
 
 def test_a_study_that_is_no_sweeps_is_left_alone(tmp_path: Path) -> None:
-    import optuna
-
     optuna.create_study(storage=url(tmp_path), study_name="s").enqueue_trial({"x": 1})
     with pytest.raises(BadInput, match="not of rehedge sweep"):
         sweep.opened(SWEEP, url(tmp_path), "s")
@@ -109,8 +125,6 @@ def test_a_study_that_is_no_sweeps_is_left_alone(tmp_path: Path) -> None:
     ],
 )
 def test_bad_settings_are_refused_before_anything_runs(change: dict[str, Any], said: str, tmp_path: Path) -> None:
-    import tomli_w
-
     (tmp_path / "sweep.toml").write_text(tomli_w.dumps(change))
     with pytest.raises(BadInput, match=said) as refused:
         Sweep.load(tmp_path / "sweep.toml")

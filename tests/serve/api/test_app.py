@@ -1,0 +1,169 @@
+"""The API over HTTP: what is read is the journal's, and what is told reaches the inbox with who and why."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from threading import Thread
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families as parsed
+
+from serve.api.app import DASHBOARD, PLOTLY
+from serve.api.guard import GUESSES
+from serve.commands import Decision
+from serve.events import Operator, TargetSet
+from tests.serve.api.conftest import Beside
+from tests.serve.support import START
+
+READS = ("state", "decisions", "transitions", "alerts", "denied", "fills", "course", "journal", "commands/some")
+WRITES = (
+    ("/v1/safer", {"action": "halt", "why": "drill"}, "operate"),
+    ("/v1/freer", {"action": "resume", "why": "drill"}, "release"),
+    ("/v1/target", {"asset": "BTC", "why": "drill", "delta": 2.5}, "release"),
+)
+
+
+def test_the_state_is_the_hedgers(shown: Beside) -> None:
+    found, state = shown.get("/v1/state"), shown.mirror.state
+    assert isinstance(found, dict)
+    assert state is not None
+    now = found["snapshot"]
+    assert (now["state"], now["time"], now["entries"]) == (state.risk.name, state.time, shown.journal.head[0])
+    assert now["positions"][0]["units"] == str(state.ledger.position("BTC-PERP"))
+    assert {each["name"] for each in now["limits"]} == {
+        "position:BTC-PERP", "delta:BTC", "gamma:BTC", "vega:BTC", "stress_loss", "notional",
+    }  # fmt: skip
+    band, leg = now["bands"][0], list(shown.mirror.records[Decision])[-1].legs[0]  # type: ignore[union-attr]
+    assert band["upper"] - band["lower"] == pytest.approx((leg.upper - leg.lower) * 10, rel=0.2), "10 coins are sold"
+    assert any("price_jump: ACTIVE → REDUCING" in line["text"] for line in found["story"])
+
+
+def test_what_is_recorded_is_told_with_its_words(shown: Beside) -> None:
+    for name, kind in (("decisions", "Decision"), ("transitions", "Transition"), ("fills", "Filled")):
+        rows = shown.get(f"/v1/{name}?last=2")
+        assert isinstance(rows, list)
+        assert {row["record"]["type"] for row in rows} == {kind}
+        assert all(row["line"]["text"].endswith(".") for row in rows)
+    entries = shown.get("/v1/journal?after=5&most=3")
+    assert isinstance(entries, list)
+    assert [each["number"] for each in entries] == [6, 7, 8]
+
+
+@pytest.mark.parametrize("path", READS)
+def test_nothing_is_read_without_a_token(shown: Beside, path: str) -> None:
+    assert shown.client.get(f"/v1/{path}").status_code == 401
+    assert shown.client.get(f"/v1/{path}", headers=shown.bearing("read")).status_code == 200
+    assert shown.client.get("/metrics").status_code == 401
+
+
+@pytest.mark.parametrize(("path", "body", "needs"), WRITES)
+def test_a_command_needs_its_scope_and_is_recorded_once(
+    shown: Beside, path: str, body: dict[str, object], needs: str
+) -> None:
+    scopes = ["read", "operate", "release"]
+    for scope in scopes[: scopes.index(needs)]:
+        assert shown.client.post(path, json=body, headers=shown.bearing(scope)).status_code == 403
+    assert shown.client.post(path, json=body).status_code == 401
+    assert not shown.inbox.waiting()
+    given = {**body, "id": "twice-told"}
+    taking = Thread(target=_taken, args=(shown, "twice-told"))
+    taking.start()
+    replies = [shown.client.post(path, json=given, headers=shown.bearing(needs)) for _ in range(2)]
+    taking.join()
+    assert [(each.status_code, each.json()) for each in replies] == [(200, {"id": "twice-told", "answer": "taken"})] * 2
+
+
+def _taken(beside: Beside, name: str) -> None:
+    while not (waiting := beside.inbox.waiting()):
+        pass
+    told = waiting[0].told
+    assert isinstance(told, Operator | TargetSet)
+    assert told.who in ("operateer", "releaseer")
+    assert told.why == "drill"
+    assert (told.command, len(waiting)) == (name, 1)
+    beside.inbox.answer(name, "taken")
+
+
+def test_wrong_tokens_lock_out_over_http_too(shown: Beside) -> None:
+    wrong = {"Authorization": "Bearer reader.wrong"}
+    codes = [shown.client.get("/v1/state", headers=wrong).status_code for _ in range(GUESSES + 1)]
+    assert codes == [401] * GUESSES + [429]
+    late = shown.client.get("/v1/state", headers=shown.bearing("read"))
+    assert late.status_code == 429
+    assert int(late.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"action": "halt"},
+        {"action": "halt", "why": "  "},
+        {"action": "resume", "why": "not here"},
+        {"action": "halt", "why": "x", "id": "a b"},
+        {"action": "halt", "why": "nul \x00"},
+    ],
+)
+def test_a_malformed_command_is_refused_and_not_recorded(shown: Beside, body: dict[str, str]) -> None:
+    assert shown.client.post("/v1/safer", json=body, headers=shown.bearing("release")).status_code == 422
+    assert not shown.inbox.waiting()
+
+
+def test_a_journal_that_is_gone_is_said_and_not_guessed_at(beside: Beside) -> None:
+    beside.journal.close()
+    beside.file.rename(beside.file.with_name("away"))
+    beside.broadcast.look()
+    found = beside.get("/v1/state")
+    assert isinstance(found, dict)
+    assert "cannot be read" in found["fault"]
+    families = {each.name: each for each in parsed(beside.client.get("/metrics", headers=beside.bearing("read")).text)}
+    assert families["rehedge_up"].samples[0].value == 0
+
+
+def test_a_watcher_gets_the_latest_picture_and_only_what_changed(beside: Beside) -> None:
+    async def watched() -> list[int]:
+        frames, broadcast = beside.broadcast.frames(), beside.broadcast
+        broadcast.look()
+        numbers = [(await anext(frames)).number]
+        following = asyncio.create_task(anext(frames))
+        await asyncio.sleep(0)
+        assert not following.done(), "nothing is new"
+        beside.inbox.tell(Operator(START, "halt", "ann", "drill", ""))
+        task = asyncio.create_task(broadcast.follow())
+        frame = await following
+        task.cancel()
+        assert frame.picture.snapshot.waiting == ["halt by ann"]
+        assert json.loads(frame.body) == json.loads(frame.picture.model_dump_json())
+        assert broadcast.watchers == 1
+        await frames.aclose()  # type: ignore[attr-defined]
+        assert broadcast.watchers == 0
+        return [*numbers, frame.number]
+
+    numbers = asyncio.run(watched())
+    assert numbers[1] > numbers[0]
+
+
+def test_the_page_needs_nothing_from_elsewhere(beside: Beside) -> None:
+    for path in ("/", "/static/dashboard.js", "/static/style.css"):
+        reply = beside.client.get(path)
+        assert reply.status_code == 200
+        assert "default-src 'self'" in reply.headers["Content-Security-Policy"]
+        assert "http://" not in reply.text
+        assert "https://" not in reply.text
+    assert PLOTLY.is_file()
+    assert {each.name for each in DASHBOARD.iterdir()} == {"index.html", "dashboard.js", "style.css"}
+
+
+def test_metrics_are_what_the_state_says(shown: Beside) -> None:
+    families = {each.name: each for each in parsed(shown.client.get("/metrics", headers=shown.bearing("read")).text)}
+    assert all(each.documentation for each in families.values())
+    state = {sample.labels["state"]: sample.value for sample in families["rehedge_state"].samples}
+    assert shown.mirror.state is not None
+    assert [name for name, value in state.items() if value == 1] == [shown.mirror.state.risk.name]
+    held = families["rehedge_units"].samples[0]
+    assert held.labels == {"symbol": "BTC-PERP"}
+    assert held.value == float(shown.mirror.state.ledger.position("BTC-PERP"))
+    answers = {
+        s.name: s.value for s in families["rehedge_answer_seconds"].samples if s.labels.get("le", "+Inf") == "+Inf"
+    }
+    assert answers["rehedge_answer_seconds_bucket"] > 5

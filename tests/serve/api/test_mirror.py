@@ -1,0 +1,90 @@
+"""The mirror: the same state as the hedger's own, however the journal is read in."""
+
+from __future__ import annotations
+
+import pytest
+
+from serve import codec
+from serve.baseline import Baseline
+from serve.commands import Decision, SubmitOrder, Transition
+from serve.durations import EDGES, Durations
+from serve.events import Event, Filled
+from serve.exposure import profit
+from serve.mirror import CURVE, KEPT, Mirror
+from serve.runner import replayed
+from tests.serve.api.conftest import Beside
+from tests.serve.support import SPOT
+
+
+@pytest.mark.parametrize("step", [97])
+def test_the_mirror_holds_the_state_that_a_replay_ends_in(beside: Beside, step: int) -> None:
+    mirror = Mirror(beside.journal)
+    while mirror.entries < beside.journal.head[0]:
+        before = mirror.entries
+        mirror.advance(step)
+        assert before < mirror.entries <= before + step
+    core, _ = replayed(beside.journal)
+    assert core.state is not None
+    assert mirror.state is not None
+    for name in ("time", "ledger", "orders", "monitors", "valuations", "quotes", "targets", "record"):
+        assert getattr(mirror.state, name) == getattr(core.state, name), name
+    mirror.advance(step)
+    assert mirror.entries == beside.journal.head[0]
+
+
+def test_records_are_the_journals_latest(mirrored: Mirror) -> None:
+    mirror = mirrored
+    items = [codec.decode(entry.body) for entry in mirror.journal.read()]
+    for kind in (Decision, Transition, Filled):
+        found = [each for each in items if isinstance(each, kind)]
+        assert found
+        assert list(mirror.records[kind]) == found[-KEPT:]
+    assert list(mirror.story) == [each for each in items if type(each) in mirror.records][-KEPT:]
+    sent = sum(isinstance(each, SubmitOrder) for each in items)
+    assert mirror.fills.buckets()[-1][1] == sent, "each order filled"
+
+
+def test_the_course_has_a_point_a_bar_and_ends_where_the_hedger_stands(mirrored: Mirror) -> None:
+    mirror = mirrored
+    assert mirror.state is not None
+    times = [point.time for point in mirror.curve]
+    assert times == sorted(set(times))
+    assert 12 < len(times) <= min(CURVE, 24)
+    made, since = profit(mirror.state), [each for each in mirror.records[Filled] if each.time >= times[-1]]
+    assert made is not None
+    paid = sum(float(each.fee) + abs(float(each.units)) * 0.01 * SPOT for each in since if isinstance(each, Filled))
+    assert mirror.curve[-1].profit == pytest.approx(made, abs=1e-6 + paid), "but for what filled since"
+
+
+def test_the_delta_hedge_is_ahead_by_what_its_own_ledger_says(beside: Beside) -> None:
+    """Right after a decision its delta is its target's; nothing it does reaches the hedger's state."""
+    mirror, journal = Mirror(beside.journal), beside.journal
+    for entry in journal.read():
+        before = mirror.state
+        mirror.advance(1)
+        item = codec.decode(entry.body)
+        if not isinstance(item, Event):
+            assert mirror.state is before
+        if isinstance(item, Decision) and mirror.state is not None and mirror.state.book.holdings:
+            shadow = mirror.baseline.shadow
+            assert shadow is not None
+            value = mirror.state.valuations["BTC"]
+            position = float(shadow.ledger.position("BTC-PERP"))
+            assert value.book.delta + position * value.legs["BTC-PERP"].delta == pytest.approx(
+                0, abs=5.1e-4
+            )  # half a lot
+    assert mirror.baseline.ahead(mirror.core) != 0
+    assert Baseline().ahead(mirror.core) == 0
+
+
+def test_durations_fall_into_their_buckets() -> None:
+    spell = Durations()
+    for number, milliseconds in enumerate((1, 3, 40_000)):
+        spell.begin(str(number), 1_000)
+        spell.end(str(number), 1_000 + milliseconds)
+        spell.end(str(number), 9_000_000)  # the first end counts
+    assert spell.total == pytest.approx(40.004)
+    counts = dict(spell.buckets())
+    assert [counts[str(edge)] for edge in EDGES[:3]] == [1, 1, 2]
+    assert counts["30.0"] == 2
+    assert counts["+Inf"] == 3
