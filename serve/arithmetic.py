@@ -117,6 +117,19 @@ def inverse_root_arrays(x: Array) -> Array:
     return 1 / np.sqrt(x)
 
 
+def swished(x: float) -> float:
+    """x·σ(x), SiLU."""
+    return x / (1 + exponential(-x))
+
+
+def swished_arrays(x: Array) -> Array:
+    return x / (1 + np.exp(-x))  # type: ignore[no-any-return]
+
+
+def affine(offset: Array, x: Array, weights: Array) -> Array:
+    return offset + x @ weights  # type: ignore[no-any-return]
+
+
 def subtracted_from(a: Any, b: Any) -> Any:
     return b - a
 
@@ -164,6 +177,8 @@ ELEMENTWISE: dict[Any, Both] = {
     aten.sign: Both(signum, _plain(np.sign)),
     aten.bitwise_and: Both(operator.and_, operator.and_),
     aten.bitwise_or: Both(operator.or_, operator.or_),
+    aten.silu: Both(swished, swished_arrays),
+    aten.tanh: Both(math.tanh, _plain(np.tanh)),
     aten.logical_not: Both(operator.not_, _plain(np.logical_not)),
 }
 
@@ -216,6 +231,9 @@ FOLDS = {
     aten.amax: Both(greater, greatest),
     aten.amin: Both(lesser, least),
 }
+
+
+PRODUCTS: dict[Any, Callable[..., Array]] = {aten.addmm: affine, aten.mm: operator.matmul}
 
 
 def through_torch(func: Any, args: Any, kwargs: Any) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from serve.commands import OUTPUTS, Output
 from serve.errors import JournalBroken
 from serve.events import EVENTS, Event
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 _TYPES: dict[str, type[Event] | type[Output]] = {
     **{kind.__name__: kind for kind in EVENTS},
     **{kind.__name__: kind for kind in OUTPUTS},
@@ -41,7 +42,7 @@ def decode(body: bytes) -> Event | Output:
 
 
 def canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    return _CANONICAL.encode(value).encode()
 
 
 def digest(value: bytes | str | Sequence[float]) -> str:
@@ -51,7 +52,7 @@ def digest(value: bytes | str | Sequence[float]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, str | int):
+    if value is None or isinstance(value, (str, int)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else repr(value)

@@ -118,6 +118,7 @@ class Execution(Ramp):
     slice_seconds: Positive  # to the next slice of what is left
     slippage: Share  # worst price of a slice, as a fraction away from the mark
     option_slippage: Share  # the same of an option leg
+    resting_seconds: NonNegative  # that an order rests at the touch in a calm market before one takes; 0: all take
 
 
 class Stress(Section):

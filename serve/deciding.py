@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 from envs.decision import NARROWEST, WIDEST
@@ -15,6 +14,7 @@ from serve.commands import Decision, Infer, Intent, Output
 from serve.events import BarClosed, BookSettled, BookTraded, Event, Inference
 from serve.executing import Climate, width
 from serve.exposure import within
+from serve.frozen import replace
 from serve.market import Seen, Sight, Wish
 from serve.sending import Acted, Sender
 from serve.setup import Setup

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
 
 from envs.instrument import View
 from envs.types import BadInput
-from serve import edge, facts, flattening, halting, hearing, margining, reconciling
+from serve import edge, facts, flattening, halting, hearing, margining, reconciling, resting
 from serve.clock import SECOND
 from serve.commands import Alert, Dropped, ModelChanged, Output
 from serve.deciding import Decider
@@ -47,6 +46,7 @@ from serve.events import (
     TargetSet,
     VenueTime,
 )
+from serve.frozen import replace
 from serve.orders import OrderEvent, unknown
 from serve.remembering import Rememberer
 from serve.setup import Setup, listings, opened
@@ -129,8 +129,11 @@ class Engine:
         state, chased = self._chased(state, event)
         state, flat = flattening.progressed(before, state, self.setup.market, self._patience)
         state, shadow = self._shadower.answered(state, event) if isinstance(event, Inference) else (state, [])
-        state, decided = self.decider.acted(self._sliced(state), event, question, doubt(state, self.setup.breakers))
-        return state, (*outputs, *quieted, *chased, *flat, *shadow, *decided, *flattening.asked(before, state))
+        doubted = doubt(state, self.setup.breakers)
+        state, decided = self.decider.acted(self._sliced(state), event, question, doubted)
+        state, pulled = resting.withdrawn(state, self.setup.market, doubted)
+        asked = flattening.asked(before, state)
+        return state, (*outputs, *quieted, *chased, *flat, *shadow, *decided, *pulled, *asked)
 
     def _applied(self, state: State, event: Event) -> tuple[State, list[Output]]:
         """The facts of the event: one that is refused is counted and dropped, one that cannot be true halts."""

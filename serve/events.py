@@ -49,6 +49,7 @@ class QuoteEvent(Event):
     implied_volatility: float
     congestion: float
     deleveraged: float
+    merged: int = 0  # quotes before it that it stands for too
 
 
 @dataclass(frozen=True)
@@ -294,6 +295,7 @@ class Malformed(Event):
     source: str
     text: str
     reason: str
+    merged: int = 0  # as a quote's
 
 
 EVENTS: tuple[type[Event], ...] = tuple(Event.__subclasses__())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from decimal import Decimal
 from typing import Literal
 
@@ -25,6 +24,7 @@ from serve.events import (
     TargetSet,
     VenueTime,
 )
+from serve.frozen import replace
 from serve.market import Listing
 from serve.smile import Smile
 from serve.state import Flatten, Models, Opening, Shadow, State

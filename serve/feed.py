@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import heapq
 import math
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,7 +15,8 @@ from envs import funding, marks
 from envs.history import load_bars
 from envs.types import BadInput
 from serve.clock import SECOND, Clock, parse
-from serve.events import Malformed, QuoteEvent
+from serve.coalescing import Coalescing
+from serve.events import Event, Malformed, QuoteEvent
 from serve.lines import Lines
 from serve.market import Market, one
 
@@ -42,7 +42,7 @@ class Feed(Protocol):
         """Nothing more will come."""
         ...
 
-    def next(self, until: int) -> Tick | None:
+    def next(self, until: int) -> Event | None:
         """The next one, waited for on the clock; None once the clock is at `until` or the feed ended."""
         ...
 
@@ -101,7 +101,7 @@ class Replay:
     def ended(self) -> bool:
         return self._ahead is None
 
-    def next(self, until: int) -> Tick | None:
+    def next(self, until: int) -> Event | None:
         quote = self._ahead
         if quote is None or quote.time > until:
             return None
@@ -132,28 +132,28 @@ class Follow:
         """`stop_at`: the clock's time at which to stop following; None follows until stopped."""
         self._lines, self._models, self._clock, self._bar, self._stop_at = Lines(path), models, clock, bar, stop_at
         self._header = list[str]()
-        self._waiting: deque[Tick] = deque()
+        self._waiting = Coalescing()
         self._last: dict[str, QuoteEvent] = {}
 
     @property
     def ended(self) -> bool:
-        return self._stop_at is not None and self._clock.now() >= self._stop_at and not self._waiting
+        return self._stop_at is not None and self._clock.now() >= self._stop_at and not len(self._waiting)
 
-    def next(self, until: int) -> Tick | None:
-        while not self._waiting:
+    def next(self, until: int) -> Event | None:
+        while not len(self._waiting):
             if (now := self._clock.now()) >= until or self.ended:
                 return None
             self._read(now)
-            if not self._waiting:
+            if not len(self._waiting):
                 self._clock.wait_until(min(until, now + POLL))
-        return self._waiting.popleft()
+        return self._waiting.take()
 
     def _read(self, now: int) -> None:
         for row in csv.reader(self._lines.new()):
             if not self._header:
                 self._header = row
             else:
-                self._waiting.append(self._tick(dict(zip(self._header, row, strict=False)), now))
+                self._waiting.put(self._tick(dict(zip(self._header, row, strict=False)), now))
 
     def _tick(self, row: dict[str, str], now: int) -> Tick:
         try:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from serve.clock import HOUR
 from serve.commands import CancelOrder, LookUp, Output
 from serve.errors import OrderError, Refused
 from serve.events import Absent, Acknowledged, Cancelled, Deleveraged, Event, Filled, FundingPaid, Rejected
 from serve.facts import broken
+from serve.frozen import replace
 from serve.market import Market
 from serve.orders import Order, OrderEvent, Status, applied, unknown
 from serve.state import Record, State
@@ -22,7 +21,7 @@ def heard(state: State, event: OrderEvent, market: Market, session: str, retry: 
     """A new fill is money and is booked even where the order's state forbids it.
 
     Raises Refused for another's order, OrderError for one that bears our name and that we never sent.
-    What an order left undone is decided anew: at once if the venue does not have it, else at `retry`.
+    What an order left undone is decided anew: at once if it rested or the venue does not have it, else at `retry`.
     """
     order = state.orders.get(event.order)
     if order is None:
@@ -39,7 +38,7 @@ def heard(state: State, event: OrderEvent, market: Market, session: str, retry: 
     state, asset = _with(state, now), market.asset_of[order.symbol]
     if now.status not in ENDED_SHORT or order.status in ENDED_SHORT:
         return state
-    if isinstance(event, Absent):
+    if isinstance(event, Absent) or order.rests:
         return state.owing(asset)
     return replace(state, again={**state.again, asset: retry})
 
@@ -50,6 +49,8 @@ def chased(state: State, patience: float) -> tuple[State, list[Output]]:
     for order in state.reserved:
         restarted = order.status in (Status.UNKNOWN, Status.ABSENT) and order.asked_at is None
         since = order.sent_at if order.asked_at is None else order.asked_at
+        if order.rests and order.status in (Status.ACCEPTED, Status.PARTIAL):
+            since = max(since, order.expires_at)
         if restarted or state.time - since >= patience:
             orders[order.id] = unknown(order, state.time)
             outputs.append(LookUp(state.time, order.id))
@@ -112,7 +113,7 @@ def _ended(record: Record, order: Order, event: OrderEvent) -> Record:
     """With an order that was refused, or that went without a fill."""
     if isinstance(event, Rejected):
         return replace(record, rejections=(*_recent(record.rejections, event.time), event.time))
-    if isinstance(event, Cancelled) and order.filled == 0:
+    if isinstance(event, Cancelled) and order.filled == 0 and not (order.rests and event.time >= order.expires_at):
         return replace(record, pulled=(*_recent(record.pulled, event.time), event.time))
     return record
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
+from serve.frozen import replace
 from serve.market import Market, Sight
 from serve.state import State
 

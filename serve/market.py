@@ -93,8 +93,7 @@ class Market:
     ) -> Valuation:
         """The quoted asset's book and legs; `smiles` of all assets, `listings` of all legs."""
         asset, sheet = self.assets[quote.asset], self._sheet(book, smiles)
-        for name, rows in self.figures.market(quote, memory, smiles[asset], book, listings, now):
-            sheet.put(name, rows)
+        sheet.show(object(), lambda: self.figures.market(quote, memory, smiles[asset], book, listings, now))
         own = [symbol for symbol, a in zip(self.symbols, self.leg_assets, strict=True) if a == asset]
         return valuation(iter(sheet.result(f"worth_{asset}")), own, quote.spot)
 
@@ -165,8 +164,7 @@ class Market:
 
     def _priced(self, sight: Sight) -> Sheet:
         sheet = self._sheet(sight.book, sight.smiles)
-        for name, rows in self.figures.whole(sight):
-            sheet.put(name, rows)
+        sheet.show(sight, lambda: self.figures.whole(sight))
         return sheet
 
     def _sheet(self, book: Book, smiles: Sequence[Smile | None]) -> Sheet:

@@ -16,7 +16,19 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from serve.arithmetic import CASTS, ELEMENTWISE, FOLDS, Both, full, listed, only, packed, reshaped, through_torch
+from serve.arithmetic import (
+    CASTS,
+    ELEMENTWISE,
+    FOLDS,
+    PRODUCTS,
+    Both,
+    full,
+    listed,
+    only,
+    packed,
+    reshaped,
+    through_torch,
+)
 
 SINGLE = 4  # elements of a tensor that is taken apart
 aten = torch.ops.aten
@@ -114,6 +126,8 @@ class Recording(TorchDispatchMode):
             return [self._folded(FOLDS[packet], made, *args)]
         if packet in MOVES and all(isinstance(self._value(x), Numbers) for x in _flat(args) if isinstance(x, Tensor)):
             return [Numbers(each) for each in _flat(func(*_mapped(self._places, args), **kwargs))]
+        if packet in PRODUCTS and not kwargs:
+            return [self._apart(self._called(PRODUCTS[packet], [self._whole(each) for each in args]), made)]
         if packet in (aten.expand, aten.unsqueeze, aten.view, aten._unsafe_view):
             return [self._reshaped(packet, made, *args)]
         return self._through_torch(func, args, kwargs, made)
@@ -164,7 +178,7 @@ class Recording(TorchDispatchMode):
         frame = _mapped(lambda _: None, args)
         key = (func, repr((frame, kwargs)))
         call = self._calls.setdefault(key, through_torch(func, args, kwargs))
-        cells = [self._full(self._value(each), each.shape) for each in operands]
+        cells = [self._whole(each) for each in operands]
         whole = self._called(call, cells)
         if isinstance(made, Tensor):
             return [self._apart(whole, made)]
@@ -214,6 +228,9 @@ class Recording(TorchDispatchMode):
         if len(cells) == 1:
             return cells[0], ()
         return self._called(packed, [tuple(places.shape), *cells]), tuple(places.shape)
+
+    def _whole(self, tensor: Tensor) -> Cell:
+        return self._full(self._value(tensor), tensor.shape)
 
     def _full(self, value: Value, shape: Sequence[int]) -> Cell:
         """The array with all its rows."""

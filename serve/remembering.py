@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from envs.volatility.memory import Memory
 from serve.events import BarClosed, History
+from serve.frozen import replace
 from serve.market import Market
 from serve.state import Past, State
 from serve.states import Monitor, RiskState

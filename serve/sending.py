@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from serve import hearing
@@ -10,8 +10,10 @@ from serve.clock import SECOND
 from serve.commands import Decision, Denied, Intent, Output, SubmitOrder
 from serve.executing import Climate, limit_price, shrunk, slice_size
 from serve.exposure import exact, within
+from serve.frozen import replace
 from serve.limits import Exposure, Limit, Rule, Ruling, recent, ruled
 from serve.orders import Order, order_id
+from serve.resting import rests, touch
 from serve.setup import Setup
 from serve.state import State
 from serve.states import RiskState
@@ -42,7 +44,7 @@ class Sender:
                 if ruling.again or ruling.units != 0:
                     clipped.add(asset)
             if ruling.units != 0:
-                state, order = self._ordered(state, symbol, ruling.units, made.source == "close")
+                state, order = self._ordered(state, symbol, ruling.units, made.source)
                 orders.append(order)
         if orders:
             state = replace(state, record=hearing.executed(state.record, state.time))
@@ -65,12 +67,15 @@ class Sender:
         """When the next slice is due."""
         return state.time + round(self.setup.config.execution.slice_seconds * SECOND)
 
-    def _ordered(self, state: State, symbol: str, units: Decimal, unwinding: bool) -> tuple[State, SubmitOrder]:
+    def _ordered(self, state: State, symbol: str, units: Decimal, source: str) -> tuple[State, SubmitOrder]:
         config, market = self.setup.config, self.setup.market
-        name = order_id(config.name, state.orders_made + 1)
-        expires = state.time + round(config.clocks.order_life_seconds * SECOND)
-        price = limit_price(config.execution, state, market, symbol, units, config.limits.collar)
-        order = Order(name, symbol, units, state.time, expires, state.mark(symbol))
+        name, works = order_id(config.name, state.orders_made + 1), config.execution
+        waits = rests(works, state, market, symbol, source)
+        life = works.resting_seconds if waits else config.clocks.order_life_seconds
+        expires = state.time + round(life * SECOND)
+        worst = limit_price(works, state, market, symbol, units, config.limits.collar)
+        price = touch(state, market, symbol, units) if waits else worst
+        order = Order(name, symbol, units, state.time, expires, state.mark(symbol), rests=waits)
         crosses = any(each.symbol == symbol and each.left * units < 0 for each in state.reserved)
         state = replace(
             state,
@@ -78,7 +83,7 @@ class Sender:
             orders_made=state.orders_made + 1,
             record=hearing.sent(state.record, state.time, crosses),
         )
-        return state, SubmitOrder(state.time, name, symbol, units, price, expires, reduce_only=unwinding)
+        return state, SubmitOrder(state.time, name, symbol, units, price, expires, source == "close", waits)
 
     def _ruled(self, state: State, intent: Intent, source: str) -> Ruling:
         config, market, limited = self.setup.config, self.setup.market, self.setup.limited

@@ -150,7 +150,7 @@ def _beside(config: ServeConfig, market: Market, source: Source, core: Core, pas
     if source.market is None:
         return book
     after = 0 if core.state is None else core.state.time
-    return Several((MarketFile(source.market, after, paced=source.follow is None), book))
+    return Several((MarketFile(source.market, after, paced=source.follow is None, past=past), book))
 
 
 def _book(config: ServeConfig, market: Market, past: list[Event]) -> Book:

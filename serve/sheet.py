@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -66,11 +66,12 @@ class Sheet:
                 results = code(inputs)
             self._results = {name: [recording.cells_of(each) for each in every] for name, every in results.items()}
         self._shapes = {name: [tuple(each.shape) for each in every] for name, every in inputs.items()}
-        self._bits = {name: 1 << place for place, name in enumerate(inputs)}
-        self._places = {name: 1 << place for place, name in enumerate(results)}
         self._given = dict[str, Any]()
         self._values = {cell: cell.value for cell in recording.cells if cell.fixed}
-        self._blocks = self._made(recording.cells)
+        self._shown: object = None
+        self.blocks = self._made(recording.cells)
+        self._touched = {name: [b for b in self.blocks if b.inputs >> k & 1] for k, name in enumerate(inputs)}
+        self._needed = {name: [b for b in self.blocks if b.serves >> k & 1] for k, name in enumerate(results)}
 
     def put(self, name: str, rows: Sequence[Any]) -> None:
         """An input: for each of its tensors its numbers, or its one number."""
@@ -81,15 +82,22 @@ class Sheet:
             numbers = row if isinstance(row, tuple) else (row,)
             whole = len(cells) < len(numbers)
             self._values.update({cells[0]: packed(shape, *numbers)} if whole else zip(cells, numbers, strict=True))
-        for block in self._blocks:
-            block.stale = block.stale or bool(block.inputs & self._bits[name])
+        for block in self._touched[name]:
+            block.stale = True
+
+    def show(self, of: object, rows: Callable[[], Iterable[tuple[str, Sequence[Any]]]]) -> None:
+        """Puts the `rows` of something, unless it was the last to be shown."""
+        if self._shown is not of:
+            for name, row in rows():
+                self.put(name, row)
+            self._shown = of
 
     def result(self, name: str) -> list[list[float]]:
         """Each tensor's numbers, computed where an input has changed."""
-        values, place = self._values, self._places[name]
+        values = self._values
         with np.errstate(all="ignore"):
-            for block in self._blocks:
-                if block.stale and block.serves & place:
+            for block in self._needed[name]:
+                if block.stale:
                     made = block.run(*[values[cell] for cell in block.reads])
                     values.update(zip(block.writes, made, strict=True))
                     block.stale = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from operator import attrgetter
 from typing import Final, Literal
 
 from envs.volatility.memory import Memory
@@ -19,6 +20,7 @@ from serve.smile import Smile
 from serve.states import Monitor, RiskState
 from serve.valuation import Valuation
 
+_level = attrgetter("level")
 ReportName = Literal["orders", "positions", "balance"]
 ORDERS: Final = "orders"
 POSITIONS: Final = "positions"
@@ -183,7 +185,7 @@ class State:
     @property
     def risk(self) -> RiskState:
         """The strictest monitor wins."""
-        return max((monitor.level for monitor in self.monitors.values()), default=RiskState.ACTIVE)
+        return max(map(_level, self.monitors.values()), default=RiskState.ACTIVE)
 
     @property
     def in_flight(self) -> tuple[Order, ...]:

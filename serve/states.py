@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from pydantic import Field
 
 from envs.calibration import Positive, Section
 from serve.clock import HOUR, SECOND
+from serve.frozen import replace
 
 
 class RiskState(IntEnum):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from serve.breaker import Trained, View
 from serve.clock import HOUR, SECOND
 from serve.config import WEEK_MINUTES, Asset
 from serve.events import Event, Inference
 from serve.exposure import Net, net, profit
+from serve.frozen import kept
 from serve.setup import Setup
 from serve.state import Question, State
 from serve.states import Monitor, RiskState
@@ -32,7 +35,7 @@ def view(setup: Setup, state: State, event: Event, question: Question | None) ->
         },
         volatility={name: past.volatility for name, past in state.pasts.items()} if warm else {},
         intensity={name: past.intensity for name, past in state.pasts.items()} if warm else {},
-        profit=profit(state),
+        profit=_profit(state),
         delta={name: each.delta for name, each in nets.items()},
         gamma={name: each.gamma for name, each in nets.items()},
         vega={name: each.vega for name, each in nets.items()},
@@ -65,8 +68,16 @@ def is_open(asset: Asset, now: int) -> bool:
     return not any(start <= minute < end for start, end in asset.closed)
 
 
-def _nets(state: State) -> dict[str, Net]:
+def _made_nets(state: State) -> dict[str, Net]:
     return {
         name: net(state, valuation, float(state.ledger.coins.get(name, 0)))
         for name, valuation in state.valuations.items()
     }
+
+
+def _worth(state: State) -> tuple[Any, ...]:
+    """What nets and profit are made of."""
+    return state.valuations, state.ledger
+
+
+_nets, _profit = kept(_made_nets, _worth), kept(profit, _worth)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from serve.breaker import Breaker, Recollection, View
 from serve.commands import Alert, Output, Transition
+from serve.events import Event
+from serve.frozen import replace
 from serve.state import State
 from serve.states import BreakerClass, Monitor, judged, tripped
 
@@ -15,9 +16,10 @@ def watched(state: State, breakers: Mapping[str, Breaker], view: View) -> State:
     """The state after every breaker has judged `view`; one that raises takes its class's state at once."""
     monitors, recollections = dict(state.monitors), dict(state.recollections)
     for name, breaker in breakers.items():
-        monitors[name], recollections[name] = _judged(
-            monitors.get(name, Monitor()), recollections.get(name, ()), breaker, view
-        )
+        if name not in monitors or isinstance(view.event, getattr(breaker, "hears", Event)):
+            monitors[name], recollections[name] = _judged(
+                monitors.get(name, Monitor()), recollections.get(name, ()), breaker, view
+            )
     return replace(state, monitors=monitors, recollections=recollections)
 
 

@@ -70,8 +70,8 @@ class Departures:
         outside = np.mean((self.away < self.tuned[:, 0] - 1e-6) | (self.away > self.tuned[:, 1] + 1e-6))
         return (
             f"The {self.name}: after half of its decisions it rests within {half:.3f} of neutral, after one in twenty "
-            f"further away than {most:.3f} (per unit of the book). It trades at {100 * self.traded:.0f} % of its decisions and "
-            f"rests outside the tuned band, action 0's, after {100 * outside:.0f} %."
+            f"further away than {most:.3f} (per unit of the book). It trades at {100 * self.traded:.0f} % of its "
+            f"decisions and rests outside the tuned band, action 0's, after {100 * outside:.0f} %."
         )
 
 

@@ -53,6 +53,7 @@ class Settings(Section):
     warm_up_from: str = pathwise.NAME  # by gradients through the simulator, or the classical hedge that is imitated
     warm_up_paths: int = Field(default=2048, gt=0)
     warm_up_rate: Positive = 3e-3  # falls to 0
+    warm_up_boundary: float = Field(default=0.0, ge=0)  # width of the kernel that counts liquidations; 0: none does
     members: int = Field(default=8, gt=0)  # worlds side by side that fill the ranges of the task's dials, if it has any
     blind: tuple[str, ...] = ()  # features that the actor does not see
     sees_loss: bool = False  # the actor sees the loss so far; such a policy is judged, not served
@@ -233,13 +234,14 @@ def warmed(
     tuned: Mapping[str, float] = MappingProxyType({}),
 ) -> None:
     """The actor after pathwise gradients or imitation, of a hedge at its `tuned` parameter."""
-    worlds = members(pathwise.divisible(task), settings.members, settings.warm_up_paths, 1, generator)
+    hedgers = 2 if settings.warm_up_boundary > 0 else 1
+    worlds = members(pathwise.divisible(task), settings.members, settings.warm_up_paths, hedgers, generator)
     policy = _policy(model)
     network = policy.actor_network().to(generator.device)
     _blinded(network.layers[0], worlds[0].observer.names, settings.blind)
     how = (settings.warm_up, settings.warm_up_rate, lambda done: report(Progress(done, 0, None, None)))
     if settings.warm_up_from == pathwise.NAME:
-        pathwise.warmed(worlds, network, *how)
+        pathwise.warmed(worlds, network, *how, settings.warm_up_boundary)
     else:
         imitation.cloned(worlds, network, register.made(settings.warm_up_from, tuned), *how)
     policy.adopt(network)

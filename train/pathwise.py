@@ -48,9 +48,13 @@ def warmed(
 
     In `controlled` worlds the gradient is without the martingale part of the rewards, which is most of its noise.
     With `boundary`, the width of `train.boundary`'s kernel, it counts liquidations too, and each of `worlds` holds two
-    hedgers a path.
+    hedgers a path; raises BadInput for a book whose liquidation leaves something.
     """
-    episode = partial(liquidation.episode, width=boundary) if boundary > 0 else _episode
+    episode: Episode = _episode
+    if boundary > 0:
+        for world in worlds:
+            liquidation.check(world)
+        episode = partial(liquidation.episode, width=boundary)
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
     starts = [_judged(world, network, episode) for world in worlds]
     for iteration in range(iterations):

@@ -30,7 +30,8 @@ def one_path(found: Recording) -> Picture:
     axes[-1].set(xlabel="days since the start", xlim=(0, contract.life * 365))
     ranged = f"{spots[-1]:.0f}, between {spots.min():.0f} and {spots.max():.0f}"
     told = f"{sum(trades)} trades at {len(days)} decisions; final loss {1e4 * found.loss[path, 0]:,.0f} bp of notional"
-    chosen = f"Of {len(found.loss)} simulated paths one whose spot ranged further than {100 * WILD:.0f} % of them did: no evidence by itself."
+    further = f"one whose spot ranged further than that of {100 * WILD:.0f} %"
+    chosen = f"Of {len(found.loss)} simulated paths {further}: no evidence by itself."
     alt = f"One simulated path. The spot goes from 100 to {ranged}; {told}."
     return kept(figure, alt, f"{chosen} {told[0].upper()}{told[1:]}.", wide=True)
 

@@ -100,11 +100,11 @@ def _task(card: Card) -> str:
     assets = [one.asset for one in sources]
     fitted = [f"{one.asset}, {one.first[:10]} to {one.last[:10]}" for one in sources]
     market = f"calibrated on {'; '.join(fitted)}" if fitted else "a model of the literature"
+    hedges = "; ".join(_hedge(each, assets) for each in contract.hedges)
     return (
         f"Hedged: {card.task.about}. Notional {contract.notional:,.0f} over {days:g} days, decided every {hours:g} "
-        f"hours, with {'; '.join(_hedge(each, assets) for each in contract.hedges)}; besides the fees, the market's spread and impact are "
-        f"paid. The market ({card.task.market.kind}) was {market}; the policy learned from {card.training.steps:,} "
-        "simulated decisions."
+        f"hours, with {hedges}; besides the fees, the market's spread and impact are paid. The market "
+        f"({card.task.market.kind}) was {market}; the policy learned from {card.training.steps:,} simulated decisions."
     )
 
 

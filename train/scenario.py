@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 
+from envs.calibration import Calibration
 from envs.contract import Contract
 from envs.hedging import HedgingWorld
 from envs.markets.garch import GarchMarket, State
 from envs.task import Task
 from envs.types import Quote
+from envs.volatility.garch import RegimeTensors
 from envs.volatility.memory import Memory
+from envs.volatility.regimes import spectral_radius, stationary_variance
+from train import msgarch
 
 
 @dataclass(frozen=True)
@@ -142,11 +147,11 @@ class Disturbed:
 
 
 def confined(market: GarchMarket, stormy: bool) -> GarchMarket:
-    """The market without its calm regimes, or without its stormy ones: half of them each, by their variance's floor."""
+    """The market in its stormy regimes alone, or without them."""
     own = copy(market)
     laws = []
     for law in market.laws:
-        changed, kept = copy(law), _half(law.calibration.regimes.omega, stormy)
+        changed, kept = copy(law), regimes(law.calibration, stormy)
         chances = torch.zeros_like(law.filter.regimes.transition)
         chances[:, kept] = law.filter.regimes.transition[:, kept]
         chances[chances.sum(-1) == 0, kept[0]] = 1
@@ -160,15 +165,35 @@ def moved_into(start: Start, stormy: bool) -> State:
     """The start with every path in one of those regimes: where it was in another, in the calmest of them."""
     columns = []
     for asset, law in enumerate(start.market.laws):
-        regime = start.state.regime[:, asset]
-        kept = _half(law.calibration.regimes.omega, stormy)
+        regime, kept = start.state.regime[:, asset], regimes(law.calibration, stormy)
         inside = torch.isin(regime, torch.tensor(kept, device=regime.device))
         columns.append(torch.where(inside, regime, kept[0]))
     return replace(start.state, regime=torch.stack(columns, -1))
 
 
-def _half(omega: tuple[float, ...], stormy: bool) -> list[int]:
-    """Regimes of the higher or of the lower half, the calmest first; the only one where there is no other."""
-    ranked = sorted(range(len(omega)), key=lambda k: omega[k])
-    middle = len(ranked) // 2
-    return ranked[middle:] if stormy else ranked[: max(1, middle)]
+def regimes(calibration: Calibration, stormy: bool) -> list[int]:
+    """The stormy regimes: those of the highest variance of all that can last by themselves; or the rest.
+
+    A regime in which variance grows without end, as it may where the market soon leaves it, cannot last by itself.
+    The calmest first, by its floor; where all are stormy, all.
+    """
+    every = msgarch.fed(RegimeTensors.of(calibration.regimes), calibration.shocks.news_gain)
+    count = len(every.omega)
+    groups = [list(kept) for size in range(1, count + 1) for kept in combinations(range(count), size)]
+    lasting = [kept for kept in groups if _lasts(_alone(every, kept))]
+    found = max(lasting, key=lambda kept: stationary_variance(_alone(every, kept)))
+    rest = [k for k in range(count) if k not in found]
+    return sorted(found if stormy or not rest else rest, key=lambda k: calibration.regimes.omega[k])
+
+
+def _alone(every: RegimeTensors, kept: list[int]) -> RegimeTensors:
+    chances = every.transition[kept][:, kept]
+    own = {name: getattr(every, name)[kept] for name in ("omega", "alpha", "leverage", "beta")}
+    return replace(every, transition=chances / chances.sum(-1, keepdim=True).clamp(min=1e-300), **own)
+
+
+def _lasts(alone: RegimeTensors) -> bool:
+    """Whether each regime leads to each other one, and the variance is stationary."""
+    count = len(alone.omega)
+    within = torch.linalg.matrix_power(alone.transition + torch.eye(count), count)
+    return bool((within > 0).all()) and spectral_radius(alone) < 1

@@ -127,6 +127,7 @@ def test_the_file_imports_no_pickle_and_no_training_library() -> None:
         "itertools",
         "pathlib",
         "torch",
+        "json",
         "safetensors",
         "envs",
     }

@@ -115,6 +115,7 @@ CONFIG: dict[str, Any] = {
         "slice_seconds": 14_400,
         "slippage": 0.02,
         "option_slippage": 0.5,
+        "resting_seconds": 0,
     },
     "stress": {"spot": [-0.2, 0.2], "volatility": [-0.25, 0.5]},
     "reconcile": {"cash_tolerance": "0.01", "recheck_seconds": 30, "rechecks": 2},

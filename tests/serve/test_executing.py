@@ -26,7 +26,9 @@ from serve.state import State
 from tests.serve.support import ASSETS, CALM, LEGS, SPOT, START, TARGET, call, opening, quote, started
 
 BANDS = Bands(**CALM, calm_width=1.6, stress_width=0.4)
-EXECUTION = Execution(**CALM, depth_share=0.5, stress_share=0.25, slice_seconds=60, slippage=0.01, option_slippage=0.2)
+EXECUTION = Execution(
+    **CALM, depth_share=0.5, stress_share=0.25, slice_seconds=60, slippage=0.01, option_slippage=0.2, resting_seconds=0
+)
 D = Decimal
 
 

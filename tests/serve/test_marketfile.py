@@ -54,6 +54,7 @@ def test_a_live_line_is_told_at_once_and_what_is_none_is_malformed(tmp_path: Pat
     assert [type(each) for each in told] == [SurfaceQuote, Malformed, SourcePrice]
     assert {each.time for each in told} == {START + 5}
     assert MarketFile(path, after=START, paced=False).saw(quote(START + 5), calm_state) == told[1:]
+    assert MarketFile(path, after=START, paced=False, past=told).saw(quote(START + 5), calm_state) == told[2:]
 
 
 def test_a_recorded_line_waits_for_its_time(tmp_path: Path, calm_state: State) -> None:

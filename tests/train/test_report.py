@@ -2,7 +2,9 @@
 
 import base64
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from agents import card as cards
 from agents.card import Model
-from tests.train import support
+from tests.train import browser, support
 from train import at_work, attribution, evaluate, report, verdict
 from train.evaluate import Judgement
 from train.statistics import Interval
@@ -46,6 +48,17 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
+pytestmark = pytest.mark.usefixtures("small_market", "few")
+
+
+@pytest.fixture(scope="module")
+def few() -> Iterator[None]:
+    """Paths to watch the policy on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(at_work, "PATHS", 48)
+        yield
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     """A random policy for a two-day call."""
@@ -67,13 +80,23 @@ def judgement(model: Model) -> Judgement:
 @pytest.fixture(scope="module")
 def later(judgement: Judgement) -> Judgement:
     """The same as if it were history: few blocks, a small effective sample."""
-    return replace(judgement, where=f"later history of {HOSTILE}", blocks=12, effective=40.0)
+    where = f"later history of {HOSTILE}"
+    return replace(judgement, where=where, blocks=12, effective=40.0, forced=("the window overlaps",))
 
 
 @pytest.fixture(scope="module")
-def text(model: Model, judgement: Judgement, later: Judgement, tmp_path_factory: pytest.TempPathFactory) -> str:
+def night(judgement: Judgement) -> Stressed:
+    """A scenario in which PPO does best."""
+    rows = {name: {"measure": 0.02 if name == "PPO" else 0.03} for name in judgement.agents}
+    return Stressed("night", "lights out", 9, rows)
+
+
+@pytest.fixture(scope="module")
+def text(
+    model: Model, judgement: Judgement, later: Judgement, night: Stressed, tmp_path_factory: pytest.TempPathFactory
+) -> str:
     path = tmp_path_factory.mktemp("out") / "new" / "report.html"
-    assert report.write(path, model, [judgement, later]) == path
+    assert report.write(path, model, [judgement, later], scenarios=[night]) == path
     return path.read_text(encoding="utf-8")
 
 
@@ -181,9 +204,11 @@ def test_numbers(value: float, shown: str) -> None:
     assert verdict.number(value) == shown
 
 
-def test_the_same_numbers_give_the_same_words(text: str, model: Model, judgement: Judgement, later: Judgement) -> None:
+def test_the_same_numbers_give_the_same_words(
+    text: str, model: Model, judgement: Judgement, later: Judgement, night: Stressed
+) -> None:
     """Layout alone may move a line by a rounding error."""
-    again = report.page(model, [judgement, later])
+    again = report.page(model, [judgement, later], scenarios=[night])
     assert re.sub(r'src="[^"]*"', "", again) == re.sub(r'src="[^"]*"', "", text)
 
 
@@ -195,40 +220,38 @@ def test_the_headline_owns_up_to_a_better_hedge(judgement: Judgement, model: Mod
     assert "lowest" not in verdict.headline([leading], model.card)
 
 
-def test_a_book_of_options_shows_every_instrument(tmp_path: Path) -> None:
-    """Options hedge too: every hedge that suits them is judged, and both instruments are drawn."""
+@pytest.fixture(scope="module")
+def curved_text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of a book that options hedge too."""
     task = support.task(hedges=support.WITH_OPTION, bars=24)
-    curved = cards.load(support.save_model(tmp_path, task))
+    curved = cards.load(support.save_model(tmp_path_factory.mktemp("curved"), task))
     found = evaluate.on_simulated(curved, PATHS, 5)
     assert {"delta-gamma", "greek band", "greek band + Zakamouline"} < set(found.agents)
-    text = report.page(curved, [found])
-    page = Page(text)
+    return report.page(curved, [found])
+
+
+def test_a_book_of_options_shows_every_instrument(curved_text: str) -> None:
+    page = Page(curved_text)
     assert (page.wrong, page.open) == ([], [])
     assert len([tag for tag, _ in page.tags if tag == "img"]) == 3 + 1 + 1 + 2 * (1 + 3)
     words = "".join(page.words)
-    for said in (
-        "less what is gamma-neutral",
-        "less what is delta-neutral",
-        "The option: after half",
-        "simulated paths alone",
-    ):
-        assert said in text
+    for said in ("less what is gamma-neutral", "less what is delta-neutral", "The option: after half"):
+        assert said in words
     assert "the option at a taker fee of 5 bp; the perpetual at a taker fee of 5 bp" in words
     assert "a model of the literature" in words
 
 
-def test_what_was_forced_and_not_judged_is_said(text: str, model: Model, judgement: Judgement) -> None:
-    assert "Nothing was forced." in text
-    assert "Not judged under stress" in text
-    forced = report.page(model, [replace(judgement, forced=("the window overlaps",))])
-    assert "FORCED: the window overlaps." in forced
+def test_what_was_forced_and_what_was_not_judged_is_said(text: str, curved_text: str) -> None:
+    assert "FORCED: the window overlaps." in text
+    assert "Judged on 2 kinds of paths" in text
+    assert "Nothing was forced." in curved_text
+    assert "simulated paths alone: no later history" in curved_text
+    assert "Not judged under stress" in curved_text
 
 
-def test_stress_marks_the_lowest_measure(model: Model, judgement: Judgement) -> None:
-    rows = {name: {"measure": 0.02 if name == "PPO" else 0.03} for name in judgement.agents}
-    text = report.page(model, [judgement], scenarios=[Stressed("night", "lights out", 9, rows)])
+def test_stress_marks_the_lowest_measure(text: str, judgement: Judgement) -> None:
     (found,) = re.findall(r'<th scope="row">night</th>(.*?)</tr>', text)
-    assert found.count("300</td>") == len(rows) - 1
+    assert found.count("300</td>") == len(judgement.agents) - 1
     assert "<td>200 *</td>" in found
     assert "night: lights out (9 paths)" in text
 
@@ -243,3 +266,21 @@ def with_band(judgement: Judgement, interval: Interval) -> Judgement:
     """With another difference from the best tuned band."""
     found = {**judgement.versus["vs_best_band"], "measure": interval}
     return replace(judgement, versus={**judgement.versus, "vs_best_band": found})
+
+
+def test_it_opens_in_a_browser_without_a_word_on_the_console(text: str, tmp_path: Path) -> None:
+    shown, console = browser.opened(text, tmp_path)
+    assert "</html>" in shown
+    assert console == []
+    _, noisy = browser.opened(text.replace("</body>", "<script>let unused</script></body>"), tmp_path)
+    assert "Content Security Policy" in noisy[0]  # which would have refused anything active, and been heard
+
+
+def test_it_fits_a_telephone(text: str, tmp_path: Path) -> None:
+    """At 390 px nothing but tables and pictures, each in a frame of its own, needs to be moved sideways."""
+    measure = "document.title = document.querySelector('iframe').contentDocument.documentElement.scrollWidth"
+    frame = f'<iframe width="390" height="800" style="border: 0" srcdoc="{escape(text)}"></iframe>'
+    shown, _ = browser.opened(f"<title></title>{frame}<script>onload = () => {{ {measure} }}</script>", tmp_path)
+    found = re.search(r"<title>(\d+)</title>", shown)
+    assert found is not None
+    assert int(found[1]) == 390

@@ -14,15 +14,17 @@ from agents import card
 from agents.card import Model
 from agents.classical.delta import Delta
 from agents.classical.no_hedge import NoHedge
+from envs.calibration import Calibration
 from envs.funding import CAP, INTERVAL
 from envs.hedging import HedgingWorld
 from envs.history import load_bars
 from envs.markets import garch as simulation
 from envs.register import kinds
 from envs.seeding import generators
+from envs.task import DATA
 from envs.types import BadInput, Quote
 from tests.train import support
-from train import cohort, crash, stress
+from train import cohort, crash, scenario, stress
 from train.crash import Crash
 from train.scenario import Place, Scenario, Start
 
@@ -161,6 +163,22 @@ def regimes(scenario: Scenario, start: Start) -> Tensor:
         seen.append(state.inner.regime)
     assert isinstance(state, Place)
     return torch.stack(seen)
+
+
+@pytest.mark.parametrize("name", ["btc_2017_2022", "eth_2022_2024", "eth_2022_2024_btc_regimes"])
+def test_the_storm_is_stationary(name: str) -> None:
+    """Regimes 1 and 3 have variances that grow while they last, and by their floors both are stormy in the pair."""
+    calibration = Calibration.load(DATA / f"{name}.toml")
+    assert (scenario.regimes(calibration, stormy=True), scenario.regimes(calibration, stormy=False)) == ([2, 3], [0, 1])
+
+
+def test_regimes_that_cannot_last_are_never_a_storm_by_themselves() -> None:
+    """Two regimes, the turbulent one of growing variance: they storm together, and nothing is left to be calm."""
+    base = Calibration.load(DATA / "btc_2017_2022.toml")
+    pair = {name: getattr(base.regimes, name)[:2] for name in ("omega", "alpha", "leverage", "beta")}
+    two = base.regimes.model_copy(update={**pair, "transition": ((0.9, 0.1), (0.5, 0.5))})
+    found = base.model_copy(update={"regimes": two})
+    assert scenario.regimes(found, stormy=True) == scenario.regimes(found, stormy=False) == [0, 1]
 
 
 def test_the_storm_never_ends_and_the_crush_is_calm(start: Start) -> None:

@@ -1,0 +1,111 @@
+"""The watchdog beside a journal: it pages over a webhook, and what has fallen silent is fenced."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from envs.types import BadInput
+from serve import codec
+from serve.clock import SECOND, VirtualClock
+from serve.commands import Transition
+from serve.events import Heartbeat, Operator
+from serve.journal import Journal
+from serve.paging import Message, Pager, Rules, Severity
+from serve.watchdog import Services, Watchdog
+from tests.serve.support import START
+
+RULES = Rules(silent_seconds=60, fence_seconds=120, repeat_seconds=600)
+
+
+class Noted:
+    """Takes messages, or is away."""
+
+    def __init__(self) -> None:
+        self.away, self.messages = False, list[Message]()
+
+    def send(self, message: Message) -> bool:
+        if not self.away:
+            self.messages.append(message)
+        return not self.away
+
+
+@pytest.fixture
+def hook() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A webhook on loopback, and what it got."""
+    got = list[dict[str, str]]()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"json://127.0.0.1:{server.server_port}/", got
+        server.shutdown()
+
+
+def test_a_silent_hedger_is_paged_fenced_once_and_heard_again(tmp_path: Path) -> None:
+    clock, sender = VirtualClock(START), Noted()
+    with closing(Journal(str(tmp_path / "j.db"))) as journal, closing(journal.inbox()) as inbox:
+        dog = Watchdog(journal, inbox, Pager(RULES), sender, clock, grew_at=START)
+        for second in range(0, 300, 30):
+            clock.wait_until(START + second * SECOND)
+            dog.look()
+        (page,) = sender.messages
+        assert (page.key, page.severity) == ("silence", Severity.CRITICAL)
+        (waiting,) = inbox.waiting()
+        assert isinstance(waiting.told, Operator)
+        assert (waiting.told.action, waiting.told.who) == ("halt", "watchdog")
+        assert inbox.halts(), "no order leaves a hedger that wakes"
+        journal.append([codec.encode(Heartbeat(START))])
+        dog.look()
+        assert sender.messages[-1].text == "the hedger writes again"
+
+
+def test_what_cannot_be_sent_is_tried_again(tmp_path: Path) -> None:
+    clock, sender = VirtualClock(START), Noted()
+    with closing(Journal(str(tmp_path / "j.db"))) as journal, closing(journal.inbox()) as inbox:
+        dog = Watchdog(journal, inbox, Pager(RULES), sender, clock, grew_at=START)
+        trip = Transition(START, "loss", "ACTIVE", "REDUCING", "REDUCING", "lost 60,000")
+        journal.append([codec.encode(trip)])
+        sender.away = True
+        dog.look()
+        sender.away = False
+        dog.look()
+        dog.look()
+        assert [each.key for each in sender.messages] == ["loss"]
+
+
+def test_a_webhook_gets_the_words(hook: tuple[str, list[dict[str, str]]], tmp_path: Path) -> None:
+    url, got = hook
+    file = tmp_path / "urls"
+    file.touch(0o600)
+    file.write_text(f"# the desk\n{url}\n")
+    assert Services(file).send(Message("loss", Severity.CRITICAL, "loss takes HALTED"))
+    assert (got[0]["message"], got[0]["title"], got[0]["type"]) == ("loss takes HALTED", "Rehedge critical", "failure")
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "words"),
+    [("", 0o600, "names nobody"), ("nonsense", 0o600, "line 1"), ("json://localhost", 0o644, "others may read it")],
+)
+def test_a_file_of_services_that_is_none_is_refused(text: str, mode: int, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "urls"
+    file.touch(0o600)
+    file.write_text(text)
+    file.chmod(mode)
+    with pytest.raises(BadInput, match=words) as refused:
+        Services(file)
+    assert text == "" or text not in str(refused.value), "a URL may hold a password"
