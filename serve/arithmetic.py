@@ -199,7 +199,9 @@ def packed(shape: tuple[int, ...], *numbers: float) -> Array:
 
 def full(array: Array, shape: tuple[int, ...]) -> Array:
     """With all its rows, where one stood for equal ones."""
-    return np.broadcast_to(array, shape)
+    made = np.empty(shape, np.asarray(array).dtype)
+    made[...] = array
+    return made
 
 
 def reshaped(array: Array, shape: tuple[int, ...]) -> Array:

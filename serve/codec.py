@@ -7,7 +7,7 @@ import json
 import math
 import types
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from decimal import Decimal
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -16,18 +16,15 @@ from serve.commands import OUTPUTS, Output
 from serve.errors import JournalBroken
 from serve.events import EVENTS, Event
 
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 _TYPES: dict[str, type[Event] | type[Output]] = {
     **{kind.__name__: kind for kind in EVENTS},
     **{kind.__name__: kind for kind in OUTPUTS},
 }
-_NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in _TYPES.values()}
 
 
 def encode(item: Event | Output) -> bytes:
     """Keys sorted, no spaces; Decimals as text, floats by their shortest round trip, infinities and NaN as text."""
-    body = {name: _plain(getattr(item, name)) for name in _NAMES[type(item)]}
-    return canonical({"type": type(item).__name__, **body})
+    return canonical({"type": type(item).__name__, **vars(item)})
 
 
 def decode(body: bytes) -> Event | Output:
@@ -42,25 +39,37 @@ def decode(body: bytes) -> Event | Output:
 
 
 def canonical(value: Any) -> bytes:
-    return _CANONICAL.encode(value).encode()
+    try:
+        return _CANONICAL.encode(value).encode()
+    except ValueError:  # not finite
+        return _CANONICAL.encode(_plain(value)).encode()
 
 
 def digest(value: bytes | str | Sequence[float]) -> str:
     """SHA-256, hexadecimal."""
     data = value.encode() if isinstance(value, str) else value
-    return hashlib.sha256(data if isinstance(data, bytes) else canonical(_plain(tuple(data)))).hexdigest()
+    return hashlib.sha256(data if isinstance(data, bytes) else canonical(tuple(data))).hexdigest()
+
+
+def _other(value: Any) -> Any:
+    """What JSON does not have."""
+    return str(value) if isinstance(value, Decimal) else vars(value)
+
+
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False, default=_other
+)
 
 
 def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, (str, int)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else repr(value)
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, tuple):
-        return [_plain(entry) for entry in value]
-    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    """With every float that is not finite as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return _plain(vars(value)) if is_dataclass(value) else value
 
 
 @cache

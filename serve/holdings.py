@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from envs.instruments.liquidity_position import LiquidityPosition, PositionTerms
 from envs.instruments.option import Option, OptionTerms
 from envs.instruments.perpetual import Perpetual
 from envs.instruments.spot import Spot
-from envs.pricing import binomial, uniswap
+from envs.pricing import binomial, black_scholes, uniswap
 from envs.types import Greeks
 from serve.errors import Refused
 from serve.events import Holding
@@ -28,8 +28,29 @@ DTYPE = torch.float64
 ZERO = Decimal(0)
 KEPT_TRADES = 1024  # ids remembered, against a trade that is told twice
 _PARAMETERS = {"option": ("strike",), "liquidity_position": ("lower", "upper", "entry")}
-N = TypeVar("N", int, float)
-Key = tuple[int, str, str, str, str]  # asset, kind, right, settlement, style
+N = TypeVar("N")
+Key = tuple[int, str, str, str, str]  # asset, kind, right of an American option, settlement, style
+
+
+@dataclass(frozen=True)
+class EitherTerms(OptionTerms):
+    call: Tensor  # (P, n) bool; else a put
+
+
+class European(Option):
+    """Calls and puts together."""
+
+    def greeks(self, terms: EitherTerms, view: View) -> Greeks:  # type: ignore[override]
+        volatility = view.surface.volatility(view.quote, view.memory, terms.strike, terms.bars_left)
+        at = (view.quote.spot[:, None], terms.strike, view.years(terms.bars_left), volatility)
+        return black_scholes.greeks(*at, call=terms.call)
+
+    def deltas(self, terms: EitherTerms, view: View, spots: Tensor, stretches: Tensor) -> Tensor:  # type: ignore[override]
+        """As `Option.deltas`."""
+        volatility = view.surface.volatility(view.quote, view.memory, terms.strike, terms.bars_left)
+        time = view.years(terms.bars_left)[..., None]
+        at = (spots[:, None], terms.strike[..., None], time, volatility[..., None] * stretches[:, None])
+        return black_scholes.delta(*at, call=terms.call[..., None])
 
 
 class American(Option):
@@ -73,12 +94,16 @@ class Group:
     @cached_property
     def parameters(self) -> tuple[tuple[float, ...], ...]:
         """As `parameters` names them; the room that is left repeats the last holding's."""
-        rows = [tuple(cast(float, getattr(each, name)) for each in self.holdings) for name in parameters(self.key)]
+        rows = [tuple(_number(each, name) for each in self.holdings) for name in parameters(self.key)]
         return tuple(self._filled(row) for row in rows)
 
     def bars(self, now: int, bar: int, life: int) -> tuple[int, ...]:
         """Left as of `now`; a bar begun counts whole, as in the simulator. `life`: bars of what never expires."""
-        return self._filled(tuple(bars_left(each.expiry, now, bar, life) for each in self.holdings))
+        return tuple([life if at is None else max(0, -((now - at) // bar)) for at in self._expiries])
+
+    @cached_property
+    def _expiries(self) -> tuple[int | None, ...]:
+        return self._filled(tuple(each.expiry for each in self.holdings))
 
     def _filled(self, row: tuple[N, ...]) -> tuple[N, ...]:
         return (*row, *row[-1:] * (self.room - len(row)))
@@ -86,11 +111,23 @@ class Group:
 
 def parameters(key: Key) -> tuple[str, ...]:
     """What the terms of a group's holdings have besides the bars left."""
-    return _PARAMETERS.get(key[1], ())
+    return ("strike", "right") if _either(key) else _PARAMETERS.get(key[1], ())
+
+
+def _either(key: Key) -> bool:
+    return key[1] == "option" and key[4] == "european"
+
+
+def _number(holding: Holding, name: str) -> float:
+    value = getattr(holding, name)
+    return float(value == "call") if name == "right" else value  # type: ignore[no-any-return]
 
 
 def terms_of(key: Key, rows: Sequence[Tensor]) -> Any:
     """Of bars left and `parameters`, (1, n) each."""
+    if _either(key):
+        left, strike, call = rows
+        return EitherTerms(left, strike, call > 0)
     if key[1] == "option":
         return OptionTerms(*rows)
     if key[1] == "liquidity_position":
@@ -133,7 +170,8 @@ class Book:
         """In a fixed order; `assets`: the place of each."""
         found: dict[Key, list[Holding]] = {}
         for each in self.holdings.values():
-            key = (assets[each.asset], each.kind, each.right or "", each.settlement, each.style)
+            right = each.right if each.style == "american" and each.right is not None else ""
+            key = (assets[each.asset], each.kind, right, each.settlement, each.style)
             found.setdefault(key, []).append(each)
         return tuple(Group(key, tuple(found[key])) for key in sorted(found))
 
@@ -159,8 +197,9 @@ def contract_of(contract: Contract, keys: tuple[Key, ...]) -> Contract:
 def _instrument(key: Key) -> Instrument:
     asset, kind, right, settlement, style = key
     if kind == "option":
-        made = American if style == "american" else Option
-        return made.model_validate({"asset": asset, "right": right, "settlement": settlement})
+        if style == "american":
+            return American.model_validate({"asset": asset, "right": right, "settlement": settlement})
+        return European(asset=asset, settlement=settlement)  # type: ignore[arg-type]
     linear: dict[str, type[Instrument]] = {"spot": Spot, "perpetual": Perpetual, "future": Future}
     return LiquidityPosition(asset=asset) if kind == "liquidity_position" else linear[kind](asset=asset)  # type: ignore[call-arg]
 

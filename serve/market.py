@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from envs.custody import Custodian
-from envs.instrument import Instrument, Terms, View
+from envs.instrument import Terms, View
 from envs.instruments.option import Option, OptionTerms
 from envs.instruments.perpetual import Perpetual
 from envs.observation import Observer
@@ -148,10 +148,6 @@ class Market:
 
     def pays_funding(self, symbol: str) -> bool:
         return isinstance(self.contract.hedges[self.symbols.index(symbol)].instrument, Perpetual)
-
-    def instruments(self, book: Book) -> tuple[Instrument, ...]:
-        """One for each of the book's groups."""
-        return tuple(claim.instrument for claim in self.form(book, (None,) * len(self.assets)).contract.claims)
 
     def base(self, book: Book, asset: str, spot: float) -> float:
         """What an asset's hedges are counted over: units that make the task's book as large as this one ever was."""

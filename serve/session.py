@@ -24,6 +24,7 @@ from serve.journal import Journal
 from serve.latched import Latched
 from serve.market import Market
 from serve.marketfile import MarketFile
+from serve.notify import Notifier
 from serve.people import People
 from serve.policy import NetworkPolicies
 from serve.promoting import Loader, fitting, load, offered, promoted, ranges
@@ -97,10 +98,11 @@ def run(config: ServeConfig, journal: Journal, source: Source, told: Told = lamb
     policies = NetworkPolicies(clock, config.clocks.inference_seconds)
     ground = _deciding(ground, policies, core, past, config)
     inbox = journal.inbox()
-    people = People(inbox, Loader(ground.task, policies), clock, past)
+    people, notifier = People(inbox, Loader(ground.task, policies), clock, past), Notifier(clock)
 
     def heard(event: Event, outputs: tuple[Output, ...]) -> None:
         people.told(event, outputs)
+        notifier.alive("" if core.state is None else core.state.risk.name)
         told(event, outputs)
 
     runner = Runner(journal, Latched(venue, people), policies, core, heard, clock)
@@ -112,11 +114,13 @@ def run(config: ServeConfig, journal: Journal, source: Source, told: Told = lamb
         challenger = fitting(Path(config.challenger), ground.task)
         policies.add(challenger.card.weights_sha256, challenger.network)
         runner.handle(offered(challenger, Path(config.challenger), "challenger", clock.now()))
+    notifier.ready()
     try:
         drive(runner, feed, book, venue, people, clock, Timers(runner.setup, clock.now(), past))
     except KeyboardInterrupt:
         runner.flush()
     finally:
+        notifier.stopping()
         inbox.close()
     return core
 

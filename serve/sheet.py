@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -47,7 +48,8 @@ class Block:
             nodes[cell] = graph.call_function(cell.call, arguments)
         self.writes = [cell for cell in self.cells if cell in wanted]
         graph.output([nodes[cell] for cell in self.writes])
-        self.run: Callable[..., list[Any]] = GraphModule(torch.nn.Module(), graph).forward
+        made = type(GraphModule(torch.nn.Module(), graph))
+        self.run: Callable[..., list[Any]] = partial(made.forward, None)  # without the graph itself
 
 
 class Sheet:
@@ -59,6 +61,7 @@ class Sheet:
         """
         recording = Recording()
         with torch.inference_mode(False), torch.no_grad():
+            inputs = {name: [each.clone() for each in every] for name, every in inputs.items()}  # plain tensors
             for tensors in inputs.values():
                 recording.given(tensors)
             self._inputs = {name: [recording.cells_of(each) for each in every] for name, every in inputs.items()}

@@ -168,8 +168,8 @@ class Situation:
         for hedge, terms in zip(self._contract.hedges, self.legs, strict=True):
             if hedge.instrument.asset == asset:
                 greeks = hedge.instrument.greeks(terms, self.views[asset])
-                moved = hedge.instrument.greeks(_wide(terms, cases[asset]), cases[asset]).value[:, 0]
-                found += [torch.stack([getattr(greeks, name).view(()) for name in FIGURES]), moved - greeks.value[:, 0]]
+                moved = hedge.instrument.greeks(_wide(terms, cases[asset]), cases[asset]).value - greeks.value
+                found += [torch.stack([getattr(greeks, name).view(()) for name in FIGURES]), moved.view(-1)]
                 found.append(hedge.instrument.half_spread(greeks, self.views[asset]))
                 found.append(hedge.instrument.depth(greeks, self.views[asset]))
         return tuple(found)

@@ -76,8 +76,11 @@ def judged(monitor: Monitor, finding: Finding, takes: RiskState, rules: Discipli
     """The monitor after one finding at `now`."""
     if finding.breached:
         return _breached(replace(monitor, clear_since=None), finding.reason, takes, rules, now)
-    unbroken = replace(monitor, breaches=0, suspicious=False)
-    return _cleared(unbroken, rules, now) if finding.clear else replace(unbroken, clear_since=None)
+    if monitor.breaches or monitor.suspicious:
+        monitor = replace(monitor, breaches=0, suspicious=False)
+    if finding.clear:
+        return _cleared(monitor, rules, now)
+    return monitor if monitor.clear_since is None else replace(monitor, clear_since=None)
 
 
 def tripped(monitor: Monitor, reason: str, takes: RiskState, latch_trips: int, now: int) -> Monitor:

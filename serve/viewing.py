@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from serve.breaker import Trained, View
 from serve.clock import HOUR, SECOND
 from serve.config import WEEK_MINUTES, Asset
 from serve.events import Event, Inference
-from serve.exposure import Net, net, profit
+from serve.exposure import net, profit
 from serve.frozen import kept
 from serve.setup import Setup
 from serve.state import Question, State
@@ -20,7 +21,6 @@ UNTRAINED = Trained((), (), (), 0)
 
 def view(setup: Setup, state: State, event: Event, question: Question | None) -> View:
     warm = state.monitors.get("warm_up", Monitor()).level is RiskState.ACTIVE
-    nets = _nets(state)
     model = state.models.active if question is None else question.asked.model
     record, venue = state.record, state.venue
     return View(
@@ -35,13 +35,8 @@ def view(setup: Setup, state: State, event: Event, question: Question | None) ->
         },
         volatility={name: past.volatility for name, past in state.pasts.items()} if warm else {},
         intensity={name: past.intensity for name, past in state.pasts.items()} if warm else {},
-        profit=_profit(state),
-        delta={name: each.delta for name, each in nets.items()},
-        gamma={name: each.gamma for name, each in nets.items()},
-        vega={name: each.vega for name, each in nets.items()},
-        stress_loss=sum(each.stress_loss for each in nets.values()) if nets else None,
+        **vars(whole(state)),
         margin_distance=state.distance,
-        position={symbol: float(state.ledger.position(symbol)) for symbol in setup.market.symbols},
         in_flight=len(state.in_flight),
         sent=record.sent,
         rejections=record.rejections,
@@ -68,16 +63,29 @@ def is_open(asset: Asset, now: int) -> bool:
     return not any(start <= minute < end for start, end in asset.closed)
 
 
-def _made_nets(state: State) -> dict[str, Net]:
-    return {
-        name: net(state, valuation, float(state.ledger.coins.get(name, 0)))
-        for name, valuation in state.valuations.items()
-    }
+@dataclass(frozen=True)
+class Whole:
+    """Book and hedges together, as a view has them."""
+
+    profit: float | None
+    delta: Mapping[str, float]
+    gamma: Mapping[str, float]
+    vega: Mapping[str, float]
+    stress_loss: float | None
+    position: Mapping[str, float]
 
 
-def _worth(state: State) -> tuple[Any, ...]:
-    """What nets and profit are made of."""
-    return state.valuations, state.ledger
+def _made(state: State) -> Whole:
+    ledger, valuations = state.ledger, state.valuations
+    nets = {name: net(state, each, float(ledger.coins.get(name, 0))) for name, each in valuations.items()}
+    return Whole(
+        profit=profit(state),
+        delta={name: each.delta for name, each in nets.items()},
+        gamma={name: each.gamma for name, each in nets.items()},
+        vega={name: each.vega for name, each in nets.items()},
+        stress_loss=sum(each.stress_loss for each in nets.values()) if nets else None,
+        position={symbol: float(ledger.position(symbol)) for each in valuations.values() for symbol in each.legs},
+    )
 
 
-_nets, _profit = kept(_made_nets, _worth), kept(profit, _worth)
+whole = kept(_made, lambda state: (state.valuations, state.ledger))

@@ -11,6 +11,8 @@ from serve.frozen import replace
 from serve.state import State
 from serve.states import BreakerClass, Monitor, judged, tripped
 
+CALM = Monitor()
+
 
 def watched(state: State, breakers: Mapping[str, Breaker], view: View) -> State:
     """The state after every breaker has judged `view`; one that raises takes its class's state at once."""
@@ -18,7 +20,7 @@ def watched(state: State, breakers: Mapping[str, Breaker], view: View) -> State:
     for name, breaker in breakers.items():
         if name not in monitors or isinstance(view.event, getattr(breaker, "hears", Event)):
             monitors[name], recollections[name] = _judged(
-                monitors.get(name, Monitor()), recollections.get(name, ()), breaker, view
+                monitors.get(name, CALM), recollections.get(name, ()), breaker, view
             )
     return replace(state, monitors=monitors, recollections=recollections)
 
@@ -26,7 +28,7 @@ def watched(state: State, breakers: Mapping[str, Breaker], view: View) -> State:
 def doubt(state: State, breakers: Mapping[str, Breaker]) -> str | None:
     """Which breaker of the market's data has seen a breach that it cannot confirm yet."""
     for name, breaker in breakers.items():
-        if breaker.kind is BreakerClass.DATA and state.monitors.get(name, Monitor()).suspicious:
+        if breaker.kind is BreakerClass.DATA and state.monitors.get(name, CALM).suspicious:
             return name
     return None
 
@@ -35,8 +37,8 @@ def transitions(before: State, after: State) -> list[Output]:
     """A record of every monitor that moved, and an alert for each that became stricter or latched, warm-up apart."""
     outputs: list[Output] = []
     for name, now in after.monitors.items():
-        then = before.monitors.get(name, Monitor())
-        if (then.level, then.latched) == (now.level, now.latched):
+        then = before.monitors.get(name, CALM)
+        if now is then or (then.level, then.latched) == (now.level, now.latched):
             continue
         rose = now.level > then.level or (now.latched and not then.latched)
         words = (

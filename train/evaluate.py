@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from agents import card as cards
@@ -235,29 +235,27 @@ def _replicates(
 def _linear(
     resampled: Resampled, objective: Objective, observed: dict[str, Tensor]
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The same by influences, of many losses: what each moves every measure by."""
-    losses = resampled.losses
-    centred = losses - losses.mean(0)
+    """The same by influences, of many losses: what each moves every measure by; an agent at a time, to save memory."""
     tail = MeanShortfall(level=0.95, weight=1.0)
-    moved = {
-        "measure": _moved(objective, losses),
-        "es95": _moved(tail, losses),
-        "y": centred + statistics.Y_WEIGHT * (centred.square() - losses.var(0)) / (2 * losses.std(0)).clamp(min=1e-300),
-    }
+
+    def y(losses: Tensor) -> Tensor:
+        centred, deviation = losses - losses.mean(), losses.std().clamp(min=1e-300)
+        return centred + statistics.Y_WEIGHT * (centred.square() - losses.var()) / (2 * deviation)
+
+    moved = {"measure": partial(_moved, objective), "es95": partial(_moved, tail), "y": y}
     replicates = {name: resampled.linear(observed[name], each) for name, each in moved.items()}
-    return resampled.linear(losses.mean(0), losses), replicates
+    return resampled.linear(resampled.losses.mean(0), lambda losses: losses), replicates
 
 
 def _moved(objective: Objective, losses: Tensor) -> Tensor:
-    """(N, G) how much each loss moves the measure, by the envelope theorem; see `train/influence.py`."""
-    return torch.stack([objective.transform(each, objective.dual(each)) for each in losses.T], -1)
+    """(N,) how much each of `losses` (N,) moves the measure, by the envelope theorem; see `train/influence.py`."""
+    return objective.transform(losses, objective.dual(losses))
 
 
 def _effect(objective: Objective, pair: Tensor) -> float:
     """Measure of the second column of `pair` (N, 2) less that of the first, in deviations of the losses' influences."""
     theirs, ours = objective.value(pair.T)
-    moved = _moved(objective, pair)
-    deviation = float((moved[:, 1] - moved[:, 0]).std())
+    deviation = float((_moved(objective, pair[:, 1]) - _moved(objective, pair[:, 0])).std())
     return float(ours - theirs) / deviation if deviation > 0 else 0.0
 
 
@@ -278,7 +276,7 @@ def _difference(observed: Tensor, replicates: Tensor, other: int) -> Interval:
 def _row(outcome: Outcome, measure: Tensor, effective: float, agent: int) -> dict[str, float]:
     names = {"turnover": "turnover", "fees": "fees", "slippage": "slippage", "funding": "funding", "trades": "traded"}
     names |= {"liquidated": "liquidated"}
-    means = {name: float(getattr(outcome, field)[:, agent].double().mean()) for field, name in names.items()}
+    means = {name: float(getattr(outcome, field)[agent]) for field, name in names.items()}
     losses = outcome.loss[:, agent].double()
     return {
         "measure": float(measure[agent]),

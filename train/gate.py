@@ -76,7 +76,7 @@ def _judged(candidate: Model, rival: Model | None, record: Record, agents: Seque
     names = [agent.name for agent in agents]
     if rival is not None:
         own = Learned(rival.network, str(rival.folder))
-        outcome = cohort.joined([evaluate.carried(rival, record, [own])[0], outcome], 1)
+        outcome = cohort.beside(evaluate.carried(rival, record, [own])[0], outcome)
         names.insert(0, own.name)
     resampled = Resampled(outcome.loss, generators(SEED, 1)[0], quarters)
     where = f"{record.name}, {record.first:%Y-%m-%d} to {record.last:%Y-%m-%d}"

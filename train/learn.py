@@ -207,9 +207,10 @@ class Learning(BaseCallback):
 
     def _exhausted(self) -> bool:
         """Whether the last `patience` validations brought nothing better."""
+        if self.settings.patience is None:
+            return False
         found = [each.validation.improvement for each in self.history if each.validation is not None]
-        waited = len(found) - 1 - found.index(min(found)) if found else 0
-        return self.settings.patience is not None and waited >= self.settings.patience
+        return bool(found) and len(found) - 1 - found.index(min(found)) >= self.settings.patience
 
     def _validated(self) -> Validation:
         network = _policy(self.model).actor_network()

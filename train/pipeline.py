@@ -6,7 +6,6 @@ A run that was killed goes on from where it stood.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -100,7 +99,7 @@ def _saved(out: Path, network: ActorNetwork, card: dict[str, object]) -> None:
     with TemporaryDirectory(dir=out) as made:
         cards.save(Path(made), network, card)
         for name in (cards.WEIGHTS, cards.CARD):
-            os.replace(Path(made) / name, out / name)
+            checkpoint.atomic(out / name, (Path(made) / name).read_bytes())
 
 
 def _tuned(recipe: Recipe, seed: int, progress: Progress) -> Opponents:

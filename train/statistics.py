@@ -93,17 +93,18 @@ class Resampled:
         drawn = (rows.repeat_interleave(self._weight()) for _ in range(count))
         return torch.stack([measure(self.losses[chosen].T) for chosen in drawn])
 
-    def linear(self, observed: Tensor, moved: Tensor, count: int = REPLICATES) -> Tensor:
-        """(R, G) replicates of a measure `observed` (G,) that each loss moves by `moved` (N, G), its influence.
+    def linear(self, observed: Tensor, moved: Callable[[Tensor], Tensor], count: int = REPLICATES) -> Tensor:
+        """(R, G) replicates of a measure `observed` (G,): `moved` by each of an agent's losses (N,), their influences.
 
         Hampel (1974), J. Amer. Statist. Assoc. 69, 383: off by O(1/N). Groups of consecutive losses are drawn, which
         are as independent as they are.
         """
-        groups = torch.arange(len(moved)) * GROUPS // len(moved)
-        sums = moved.new_zeros(GROUPS, moved.shape[1]).index_add_(0, groups, moved - moved.mean(0))
+        groups = torch.arange(len(self.losses)) * GROUPS // len(self.losses)
+        each = (moved(losses) for losses in self.losses.T)
+        sums = torch.stack([torch.zeros(GROUPS).to(m).index_add_(0, groups, m - m.mean()) for m in each], -1)
         drawn = torch.randint(GROUPS, (count, GROUPS), generator=self.generator)
-        weight = torch.zeros(count, GROUPS, dtype=moved.dtype).scatter_add_(1, drawn, torch.ones_like(drawn).to(moved))
-        return observed + weight @ sums / len(moved)
+        weight = torch.zeros(count, GROUPS).to(sums).scatter_add_(1, drawn, torch.ones_like(drawn).to(sums))
+        return observed + weight @ sums / len(self.losses)
 
     def _weight(self) -> Tensor:
         """(N,) int64, how often each loss is drawn."""

@@ -81,7 +81,7 @@ def _stressed(
         agent.name: {
             "measure": float(objective.value(losses[:, j])),
             **statistics.summary(losses[:, j]),
-            "liquidated": float(outcome.liquidated[:, j].double().mean()),
+            "liquidated": float(outcome.liquidated[j]),
         }
         for j, agent in enumerate(agents)
     }

@@ -105,7 +105,7 @@ def verdict(folds: Sequence[Fold], seed: int) -> Judgement:
 
     Beside the agents, each fold's own best tuned band stands as BEST.
     """
-    outcome = cohort.joined([_with_best(fold) for fold in folds], 0)
+    outcome = cohort.joined([_with_best(fold) for fold in folds])
     resampled = Resampled(outcome.loss, generators(seed, 1)[0], torch.cat([fold.quarters for fold in folds]))
     names, card = (*folds[0].agents[:-1], BEST, folds[0].agents[-1]), folds[-1].model.card
     assets = " and ".join(each.source.asset for each in history.calibrated(card.task))
@@ -186,4 +186,4 @@ def _with_best(fold: Fold) -> Outcome:
     """The outcome with the fold's best tuned band a second time, before PPO."""
     places = list(range(len(fold.agents)))
     places.insert(-1, fold.agents.index(fold.model.card.opponents.best))
-    return Outcome(*(getattr(fold.outcome, f.name)[:, places] for f in fields(Outcome)))
+    return Outcome(*(getattr(fold.outcome, f.name)[..., places] for f in fields(Outcome)))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from serve.breaker import Recollection, View
 from serve.clock import SECOND
 from serve.states import BreakerClass, Discipline, Finding
-from serve.threshold import Above, worst
+from serve.threshold import Above
 
 PRICES = ("spot", "mark", "funding", "surface")
 REPORTS = ("orders", "positions", "balance")
+Aged = tuple[Above, str, float]  # the limit of an input, its name and seconds
 
 
 class StaleInput:
@@ -40,16 +41,19 @@ class StaleInput:
         assets, now = sorted(view.market_open), float(view.time)
         began, *opened = memory or (now,) * (1 + len(assets))
         since = {name: at if view.market_open[name] else now for name, at in zip(assets, opened, strict=True)}
-        return worst(self._aged(view, began, since)), (began, *since.values())
+        return self._worst(list(self._aged(view, began, since))), (began, *since.values())
 
-    def _aged(self, view: View, began: float, since: dict[str, float]) -> Iterator[Finding]:
+    def _aged(self, view: View, began: float, since: dict[str, float]) -> Iterator[Aged]:
         for name in PRICES:
             for asset, opened in since.items():
-                yield self._finding(name, f"{name}:{asset}", view, opened)
+                yield self._of(name, f"{name}:{asset}", view, opened)
         for name in REPORTS:
-            yield self._finding(name, name, view, began)
+            yield self._of(name, name, view, began)
 
-    def _finding(self, name: str, key: str, view: View, since: float) -> Finding:
-        limit: Above = getattr(self.settings, name)
-        age = min(view.ages.get(key, math.inf), view.time - since) / SECOND
+    def _of(self, name: str, key: str, view: View, since: float) -> Aged:
+        return getattr(self.settings, name), key, min(view.ages.get(key, math.inf), view.time - since) / SECOND
+
+    def _worst(self, every: Sequence[Aged]) -> Finding:
+        """As `threshold.worst` has it, in words for that one alone."""
+        limit, key, age = min(every, key=lambda each: (each[2] <= each[0].entry, each[2] <= each[0].exit))
         return limit.finding(age, f"{key} is {age:.1f} s old, limit {limit.entry:g} s")

@@ -28,9 +28,9 @@ COIN = [{"instrument": {"kind": "spot"}}]
 THIN = {"mode": "isolated", "collateral": [{"amount": 0.07}]}
 
 
-def coin(**margin: Any) -> Task:
-    """A coin held for a day."""
-    return support.task(bars=96, decision_bars=1, claims=COIN, hedges=[HEDGE], margin=margin, risk_aversion=2.0)
+def coin(bars: int = 96) -> Task:
+    """A coin held for some hours."""
+    return support.task(bars=bars, decision_bars=1, claims=COIN, hedges=[HEDGE], margin=THIN, risk_aversion=2.0)
 
 
 def constant(task: Task, offset: float) -> ActorNetwork:
@@ -72,7 +72,7 @@ def losses(world: HedgingWorld, offset: float, task: Task) -> Tensor:
 
 def test_the_whole_gradient_is_the_slope_that_a_plain_one_misses() -> None:
     """The slope of E φ by differences over common paths, with their standard error."""
-    task = coin(**THIN)
+    task = coin()
     world = task.world(PATHS, 2, generators(1, 1)[0], controlled=True)
     world.outlook = outlook(world.objective, losses(world, 0.0, task))
     ends = [world.objective.transform(losses(world, place, task), world.outlook.dual) for place in (STEP, -STEP)]
@@ -87,8 +87,8 @@ def test_the_whole_gradient_is_the_slope_that_a_plain_one_misses() -> None:
 def test_a_warm_start_counts_liquidations_where_it_is_told_to() -> None:
     ends = []
     for width in (0.0, WIDTH):
-        task = coin(**THIN)
-        world = task.world(64, 2, generators(2, 1)[0], controlled=True)
+        task = coin(bars=12)
+        world = task.world(256, 2, generators(2, 1)[0], controlled=True)
         network = pathwise.warmed([world], constant(task, 0.0), 2, 1e-2, boundary=width)
         ends.append(torch.nn.utils.parameters_to_vector(network.parameters()))
     assert not torch.equal(*ends)

@@ -66,8 +66,9 @@ def test_an_agent_in_a_cohort_is_that_agent_stepped_alone(place: int) -> None:
         "turnover": book.traded[..., 0] / 1e6,
     }
     assert world.episode.bars_left.tolist() == [0] * 30
+    assert (together.loss[:, place] - alone.pop("loss")[:, 0]).abs().max() < tolerance
     for name, value in alone.items():
-        assert (getattr(together, name)[:, place] - value[:, 0]).abs().max() < tolerance, name
+        assert abs(float(getattr(together, name)[place] - value.double().mean())) < tolerance, name
 
 
 def test_every_agent_meets_the_same_paths() -> None:
@@ -79,8 +80,8 @@ def test_every_agent_meets_the_same_paths() -> None:
 def test_holding_nothing_costs_nothing() -> None:
     outcome = cohort.run(worlds(30, 2), [NoHedge(), Delta()])
     for name in ("fees", "slippage", "funding", "turnover", "trades"):
-        assert (getattr(outcome, name)[:, 0] == 0).all(), name
-        assert (getattr(outcome, name)[:, 1] != 0).all(), name
+        assert getattr(outcome, name)[0] == 0, name
+        assert getattr(outcome, name)[1] != 0, name
     assert (outcome.loss[:, 0] != 0).all()
 
 
@@ -89,10 +90,26 @@ def test_blocks_are_joined_in_order_and_reported() -> None:
     seen: list[int] = []
     outcome = cohort.run(worlds(10, 2, block=4), [Delta(), NoHedge()], seen.append)
     assert seen == [4, 4, 2]
-    for field in fields(Outcome):
-        assert getattr(outcome, field.name).shape == (10, 2), field.name
     parts = [cohort.run(iter([world]), [Delta(), NoHedge()]) for world in worlds(10, 2, block=4)]
     assert torch.equal(outcome.loss, torch.cat([part.loss for part in parts]))
+    for name in cohort.MEANS:
+        of_parts = [getattr(part, name) for part in parts]
+        torch.testing.assert_close(getattr(outcome, name), (4 * of_parts[0] + 4 * of_parts[1] + 2 * of_parts[2]) / 10)
+
+
+def test_only_losses_are_kept_of_every_path() -> None:
+    """All else that is kept of 40 paths is kept of 10: memory grows by a number per path and agent."""
+    for paths in (10, 40):
+        outcome = cohort.run(worlds(paths, 2, block=10), [Delta(), NoHedge()])
+        sizes = {field.name: getattr(outcome, field.name).numel() for field in fields(Outcome)}
+        assert sizes == {"loss": 2 * paths, **dict.fromkeys(cohort.MEANS, 2)}
+
+
+def test_agents_stand_beside_each_other() -> None:
+    outcome = cohort.run(worlds(10, 2), [Delta(), NoHedge()])
+    found = cohort.beside(outcome, outcome)
+    assert torch.equal(found.loss, outcome.loss.repeat(1, 2))
+    assert torch.equal(found.fees, outcome.fees.repeat(2))
 
 
 class Trainable:
@@ -113,7 +130,7 @@ def test_a_cohort_remembers_no_gradient() -> None:
 
 def test_trades_follow_the_bands() -> None:
     """A delta hedge trades at nearly every decision, an all but open band hardly, no hedge never."""
-    trades = cohort.run(worlds(100, 3), [Delta(), FixedBand(0.4), NoHedge()]).trades.mean(0)
+    trades = cohort.run(worlds(100, 3), [Delta(), FixedBand(0.4), NoHedge()]).trades
     assert float(trades[0]) > 0.9
     assert 0 < float(trades[1]) < 0.7 * float(trades[0])
     assert float(trades[2]) == 0
@@ -128,29 +145,29 @@ def test_trades_are_a_share_of_decisions_and_the_close() -> None:
         traded += decision.orders(band, world.observation.scene, world.lots())[..., 0] != 0
         world.advance(band)
         traded += 0.0 if bool(world.episode.bars_left[0] > 0) else 1.0  # every delta hedge is closed
-    torch.testing.assert_close(found, traded / 7)
+    torch.testing.assert_close(found, (traded / 7).double().mean(0))
 
 
 def test_two_instruments_are_counted_together() -> None:
     """With an option among the hedges: turnover is over both, a share of trades over what both could."""
     task = support.task(bars=24, hedges=support.WITH_OPTION)
     outcome = cohort.run(worlds(30, 2, task=task), [Delta(), DeltaGamma()])
-    assert float(outcome.trades[:, 0].mean()) == pytest.approx(0.5, abs=0.01)
-    assert 0.6 < float(outcome.trades[:, 1].mean()) <= 1  # the option rests where its lot is larger than the order
+    assert float(outcome.trades[0]) == pytest.approx(0.5, abs=0.01)
+    assert 0.6 < float(outcome.trades[1]) <= 1  # the option rests where its lot is larger than the order
     (world,) = worlds(30, 1, task=task)
     for _ in range(6):
         world.advance(DeltaGamma().band(world.observation))
     traded = world.episode.book.traded[:, 0] / 1e6
     assert (traded > 0).all()
-    torch.testing.assert_close(outcome.turnover[:, 1], traded.sum(-1))
-    assert (outcome.slippage[:, 0] < outcome.slippage[:, 1]).all()  # an option's spread is a hundred times as wide
+    torch.testing.assert_close(outcome.turnover[1], traded.sum(-1).double().mean())
+    assert outcome.slippage[0] < outcome.slippage[1]  # an option's spread is a hundred times as wide
 
 
 def test_liquidations_are_a_share_of_accounts() -> None:
     """Collateral of 2 % does not outlast a day of any large move; without margin nobody is liquidated."""
     poor = support.task(support.CALIBRATED, bars=24, margin={"mode": "isolated", "collateral": [{"amount": 0.02}]})
     found = cohort.run(worlds(200, 2, task=poor), [Delta(), NoHedge()]).liquidated
-    assert 0 < float(found[:, 0].mean()) < 1
-    assert set(found[:, 0].tolist()) == {0.0, 1.0}
-    assert not found[:, 1].any()
+    assert 0 < found[0] < 1
+    assert float(200 * found[0]) == pytest.approx(round(float(200 * found[0])))  # of 200 accounts
+    assert found[1] == 0
     assert not cohort.run(worlds(50, 1), [Delta()]).liquidated.any()

@@ -38,7 +38,7 @@ def test_rows_are_the_statistics_of_the_outcome(judged: tuple[Model, Judgement])
         assert row["mean"] == pytest.approx(float(losses.mean()))
         assert row["cost"] == pytest.approx(row["fees"] + row["slippage"])
         for key in ("fees", "slippage", "funding", "turnover", "liquidated"):
-            assert row[key] == pytest.approx(float(getattr(outcome, key)[:, place].double().mean()))
+            assert row[key] == pytest.approx(float(getattr(outcome, key)[place]))
 
 
 def test_differences_and_their_intervals_are_paired(judged: tuple[Model, Judgement]) -> None:

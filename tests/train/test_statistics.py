@@ -12,6 +12,7 @@ from scipy import stats
 from torch import Tensor
 
 from envs.objective import expected_shortfall
+from envs.objectives.mean_shortfall import MeanShortfall
 from envs.seeding import generators
 from train import statistics
 from train.statistics import CONFIDENCE, Interval, Resampled
@@ -191,3 +192,39 @@ def test_the_generator_alone_decides() -> None:
     one, again, other = (resampled(losses, seed).replicates(0.9, 5)[0].tolist() for seed in (4, 4, 5))
     assert one == again
     assert one != other
+
+
+def test_linear_replicates_of_the_mean_spread_as_theory_says() -> None:
+    """Of 20,000 normal losses: standard error σ/√N, off by 1/√(2·1000) of itself, and about the observed value."""
+    losses = normal(1021, 20_000, 2) * torch.tensor([1.0, 3.0])
+    observed = losses.mean(0)
+    found = resampled(losses).linear(observed, lambda each: each)
+    error = losses.std(0) / 20_000**0.5
+    assert found.shape == (statistics.REPLICATES, 2)
+    assert ((found.mean(0) - observed).abs() < 4 * error / 1000**0.5).all()
+    assert ((found.std(0) / error - 1).abs() < 4 * (1 / 2000 + 1 / (2 * statistics.GROUPS)) ** 0.5).all()
+
+
+def test_linear_replicates_are_paired() -> None:
+    """Losses that differ by a constant give replicates that do; the shortfall's spread is that of drawn replicates."""
+    losses = normal(1022, 4000, 1)
+    pair = torch.cat([losses, losses + 0.5], 1)
+    found = resampled(pair).linear(pair.mean(0), lambda each: each)
+    assert float((found[:, 1] - found[:, 0] - 0.5).abs().max()) < 1e-9
+    tail = MeanShortfall(level=0.9, weight=1.0)
+    shortfall = expected_shortfall(losses.T, 0.9)
+    linear = resampled(losses).linear(shortfall, lambda each: tail.transform(each, tail.dual(each)))
+    _, _, drawn = resampled(losses).replicates(0.9)
+    assert float(linear.std() / drawn.std()) == pytest.approx(1, abs=4 * (2 / 2000) ** 0.5)
+
+
+def test_a_tail_is_worth_as_many_losses_as_share_it() -> None:
+    """Ten equal excesses count as ten; where one is a hundred times the rest, as little more than one; correlated
+    losses in proportion."""
+    equal = torch.cat([torch.zeros(90), torch.ones(10)]).double()
+    assert statistics.tail_sample(equal, 0.9, 100.0) == pytest.approx(10)
+    assert statistics.tail_sample(equal, 0.9, 50.0) == pytest.approx(5)
+    uneven = equal.clone()
+    uneven[-1] = 100.0
+    assert statistics.tail_sample(uneven, 0.9, 100.0) == pytest.approx(109**2 / (9 + 100**2))
+    assert statistics.tail_sample(torch.zeros(100).double(), 0.9, 100.0) == pytest.approx(10)  # nothing stands out
