@@ -35,6 +35,7 @@ COMMANDS = {  # name: (module:function, what it does)
     "target": ("serve.operating:target", "Steer to other greeks."),
     "dashboard": ("serve.api.command:dashboard", "Watch and steer a hedger in a browser, by API and by metrics."),
     "token": ("serve.api.command:token_app", "Say who may use the dashboard and the API."),
+    "doctor": ("serve.doctor:doctor", "Check settings, model, journal, disk, clock and secrets."),
     "watchdog": ("serve.watchdog:command", "Page a person, and fence a hedger that has fallen silent."),
     "assess": ("serve.operating:assess", "The yearly self-assessment's facts, from a journal."),
     "replay": ("serve.cli:replay", "Reproduce every decision of a journal."),

@@ -37,6 +37,7 @@ from serve.events import (
     DecisionDue,
     Event,
     Filled,
+    Heartbeat,
     History,
     Holding,
     OrdersReport,
@@ -93,7 +94,7 @@ class Exchange:
             return (OrdersReport(now, ()),)
         if question.what == "positions":
             return (PositionsReport(now, now, tuple(self.positions.items())),)
-        return (BalanceReport(now, now, self.cash, 0.0),)
+        return (BalanceReport(now, now, self.cash, 0.0),) if question.what == "balance" else ()
 
     def _filled(self, order: SubmitOrder, price: Decimal) -> Filled:
         self.positions[order.symbol] = self.positions.get(order.symbol, Decimal(0)) + order.units
@@ -179,6 +180,7 @@ def timed(config: ServeConfig, journal: Any, decisions: int) -> tuple[list[float
     for quote in quotes(session, decisions + WARM_UP):
         if quote.time % HOUR == 0:
             runner.handle(BarClosed(quote.time, quote.time))
+            runner.handle(Heartbeat(quote.time))
         session.clock.wait_until(quote.time)
         session.venue.spots[quote.asset] = Decimal(repr(quote.spot))
         began = time.perf_counter()

@@ -1,7 +1,7 @@
 """A flood of quotes: 10,000 a second of two assets for ten minutes, with a book of 50 options hedged all the while.
 
 The flood is dated by the machine's clock and put into the queue between feed and core; whenever the core is free it
-takes what is first. Bars, decisions and fills come as they do in a session, the journal is an SQLite file. Shown: that
+takes what is first. A decision is due every second, its orders are filled, the journal is an SQLite file. Shown: that
 the queue stays bounded, that memory is flat from the first tenth on, that no quote is lost but in another that stands
 for it, and how old the market is that the core decides on.
 
@@ -35,7 +35,7 @@ from serve.events import DecisionDue, QuoteEvent
 from serve.journal import Journal
 
 RATE = 10_000  # quotes a second
-DECIDED = 10  # seconds between decisions
+DECIDED = 1  # seconds between decisions
 GROWTH = 1.1  # of memory, at most
 
 

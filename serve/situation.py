@@ -262,7 +262,7 @@ def _group(key: Key, room: int) -> Iterator[tuple[tuple[int, int], torch.dtype]]
     yield from [((1, room), DTYPE)] * len(parameters(key))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def sheet_of(form: Form) -> Sheet:
     """For all situations of the form; recorded when it is first asked for."""
     ones = {name: [torch.ones(shape, dtype=kind) for shape, kind in own] for name, own in form.layouts.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from functools import cache
@@ -11,16 +12,27 @@ from typing import Any
 
 import pytest
 
-from serve.clock import HOUR, SECOND
+from serve.clock import SECOND
 from serve.commands import CancelOrder, LookUp, Output, SubmitOrder
 from serve.config import ServeConfig
 from serve.engine import Engine
-from serve.events import Acknowledged, BookTraded, Cancelled, Event, Filled, Heartbeat, Operator, Rejected, VenueTime
+from serve.events import (
+    Acknowledged,
+    BookTraded,
+    Cancelled,
+    Event,
+    Filled,
+    Heartbeat,
+    Operator,
+    OrdersReport,
+    Rejected,
+    VenueTime,
+)
 from serve.journal import Journal
 from serve.session import Source, run
 from serve.state import State
 from tests.serve.books import fold as folded
-from tests.serve.support import SPOT, START, call, opening, quote, raw_config, started, write_bars
+from tests.serve.support import SPOT, START, call, opening, quote, started, write_bars
 
 D = Decimal
 CHANGES: dict[str, Any] = {"execution__resting_seconds": 30, "clocks__order_seconds": 10.0}
@@ -77,14 +89,7 @@ def test_under_strain_or_a_breaker_or_a_persons_word_it_takes() -> None:
     state, order = waiting()
     state, _ = fold(Filled(SOLD + 2, order.order, "1", order.units, order.limit, D(0)), state=state)
     close = Operator(SOLD + 3, "flatten", "ann", "drill", "close")
-    reports = engine_reports(SOLD + 4)
-    assert not sent(fold(close, *reports, state=state)[1]).post_only
-
-
-def engine_reports(at: int) -> list[Event]:
-    from tests.serve.support import reports
-
-    return [each for each in reports(at) if type(each).__name__ == "OrdersReport"]
+    assert not sent(fold(close, OrdersReport(SOLD + 4, ()), state=state)[1]).post_only
 
 
 @pytest.mark.parametrize(
@@ -137,27 +142,18 @@ def test_one_that_rests_is_not_looked_up_before_it_expired_and_its_end_is_no_pat
     assert state.record.pulled == ()
 
 
-def test_a_session_on_paper_rests_and_is_hedged(model: Path, tmp_path: Path) -> None:
-    bars = str(write_bars(tmp_path / "bars.csv", swing=0.001))
-    config = ServeConfig.model_validate(
-        raw_config(
-            model=str(model),
-            execution__resting_seconds=1200,
-            execution__calm_volatility=2.5,
-            execution__calm_intensity=2.9,
-        )
-    )
-    found: list[SubmitOrder | Filled] = []
-    journal = Journal(str(tmp_path / "j.db"))
+def test_a_session_on_paper_is_hedged_by_an_order_that_rested(settings: ServeConfig, tmp_path: Path) -> None:
+    bars, found = str(write_bars(tmp_path / "bars.csv")), list[SubmitOrder | Filled]()
+    wide = {"resting_seconds": 1200, "calm_volatility": 2.5, "calm_intensity": 2.9}
+    config = settings.model_copy(update={"execution": settings.execution.model_copy(update=wide)})
 
     def told(event: Event, outputs: tuple[Output, ...]) -> None:
         found.extend(each for each in (event, *outputs) if isinstance(each, SubmitOrder | Filled))
 
-    core = run(config, journal, Source((bars,), START, 1), told)
-    journal.close()
-    assert core.state is not None
-    rested = {each.order for each in found if isinstance(each, SubmitOrder) and each.post_only}
-    filled = {each.order for each in found if isinstance(each, Filled)}
-    assert rested & filled, "an order that rested was filled"
-    assert filled - rested, "and one that waited in vain was followed by one that took"
-    assert not core.state.reserved or core.state.time - max(o.sent_at for o in core.state.reserved) < HOUR
+    with closing(Journal(str(tmp_path / "j.db"))) as journal:
+        run(config, journal, Source((bars,), START, 1), told)
+    order, fill = found
+    assert isinstance(order, SubmitOrder)
+    assert isinstance(fill, Filled)
+    assert (order.post_only, fill.units, fill.price) == (True, order.units, order.limit)
+    assert order.time < fill.time <= order.expires_at
