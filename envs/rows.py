@@ -98,8 +98,7 @@ class _Rows:
     def _row(self, node: Node, at: Index) -> Any:
         if self.shape(node) == (self.paths,) and node.target not in PICKS:
             return node
-        small = self.paths in self.shape(node) or len(self.places(node)) <= MOST
-        rule = RULES.get(node.target) if small else None
+        rule = RULES.get(node.target) if len(self.places(node)) <= MOST or self.dim(node) == 0 else None
         if rule is None and isinstance(node.target, torch._ops.OpOverload) and torch.Tag.pointwise in node.target.tags:
             rule = _arithmetic
         found = None if rule is None else rule(self, node, at)
@@ -198,16 +197,6 @@ def _stacked(rows: _Rows, node: Node, at: Index) -> Any:
     return rows.of(parts[at[axis]], (*at[:axis], *at[axis + 1 :]))
 
 
-def _joined(rows: _Rows, node: Node, at: Index) -> Any:
-    parts, axis = cast(list[Node], node.args[0]), cast(int, (*node.args, 0)[1]) % len(at)
-    place = at[axis]
-    for part in parts:
-        if place < (size := rows.shape(part)[axis]):
-            return rows.of(part, (*at[:axis], place, *at[axis + 1 :]))
-        place -= size
-    return None
-
-
 def _summed(rows: _Rows, node: Node, at: Index) -> Any:
     """Sum or largest over one small axis."""
     source, axes = cast(Node, node.args[0]), cast(list[int], node.args[1] if len(node.args) > 1 else [])
@@ -273,7 +262,6 @@ RULES: dict[Any, Rule] = {
     aten.unsqueeze.default: _unsqueezed,
     aten.expand.default: _expanded,
     aten.stack.default: _stacked,
-    aten.cat.default: _joined,
     aten.view.default: _viewed,
     aten.sum.dim_IntList: _summed,
     aten.amax.default: _summed,

@@ -97,7 +97,7 @@ def clamped_arrays(x: Array, low: Any = None, high: Any = None) -> Array:
     return x if high is None else np.minimum(x, high)
 
 
-def masked_arrays(x: Any, mask: Any, value: Any) -> Array:
+def masked_arrays(x: Any, mask: Any, value: Any) -> Any:
     return np.where(mask, value, x)
 
 
@@ -209,7 +209,7 @@ def reshaped(array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def listed(array: Array) -> list[Any]:
-    return array.ravel().tolist()  # type: ignore[no-any-return]
+    return array.ravel().tolist()
 
 
 def only(array: Array) -> Any:
@@ -217,15 +217,15 @@ def only(array: Array) -> Any:
 
 
 def summed(array: Array, axis: tuple[int, ...], kept: bool) -> Array:
-    return np.add.reduce(array, axis, None, None, kept)  # type: ignore[no-any-return]
+    return np.asarray(array.sum(axis=axis, keepdims=kept))
 
 
 def greatest(array: Array, axis: tuple[int, ...], kept: bool) -> Array:
-    return np.maximum.reduce(array, axis, None, None, kept)  # type: ignore[no-any-return]
+    return np.asarray(array.max(axis=axis, keepdims=kept))
 
 
 def least(array: Array, axis: tuple[int, ...], kept: bool) -> Array:
-    return np.minimum.reduce(array, axis, None, None, kept)  # type: ignore[no-any-return]
+    return np.asarray(array.min(axis=axis, keepdims=kept))
 
 
 FOLDS = {

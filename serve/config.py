@@ -181,7 +181,9 @@ class ServeConfig(Section):
 
 def load(path: Path) -> ServeConfig:
     """Raises BadInput, one line, for a file that is missing, is no TOML, or has a wrong or missing setting."""
-    config = validated(ServeConfig, read_toml(path), str(path))
+    raw = read_toml(path)
+    _counted(raw, f"{path}: ")
+    config = validated(ServeConfig, raw, str(path))
     build_breakers(config.breakers, str(path))
     return config
 
@@ -196,6 +198,16 @@ def build_breakers(raw: Mapping[str, Mapping[str, Any]], where: str) -> dict[str
         kind = breaker.load(name)
         built[name] = cast(Breaker, kind(validated(kind.Settings, dict(raw[name]), f"{where}: breakers.{name}")))
     return built
+
+
+def _counted(raw: Mapping[str, Any], where: str) -> None:
+    """Raises BadInput for true or false in place of a number, which would pass for 1 or 0."""
+    for name, value in raw.items():
+        if isinstance(value, bool) and name != "roll":
+            raise BadInput(f"{where}{name}: true or false is no number; correct it")
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, Mapping):
+                _counted(part, f"{where}{name}.")
 
 
 def _same(where: str, given: Mapping[str, object], needed: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from serve import edge, facts, flattening, halting, hearing, margining, reconcil
 from serve.clock import SECOND
 from serve.commands import Alert, Dropped, ModelChanged, Output
 from serve.deciding import Decider
-from serve.errors import OrderError, Refused
+from serve.errors import OrderError, Refused, in_words
 from serve.events import (
     Absent,
     Acknowledged,
@@ -110,8 +110,8 @@ class Engine:
         try:
             return self._stepped(state, event)
         except Exception as error:  # dying with orders at the venue, at every restart anew, would be worse
-            words = f"{type(event).__name__} raised {type(error).__name__}: {error}"
-            after = facts.broken(replace(state, time=max(state.time, event.time)), words)
+            said = f"{type(event).__name__} raised {in_words(error)}"
+            after = facts.broken(replace(state, time=max(state.time, event.time)), said)
             after, quieted = halting.progressed(state, after, self._patience)
             return after, (*transitions(state, after), *quieted)
 

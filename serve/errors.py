@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+ADDRESS = re.compile(r"0x[0-9a-f]+")
+
 
 class ServeError(Exception):
     """Root of everything below."""
@@ -37,3 +41,8 @@ class StartRefused(ServeError):
 
 class InboxError(ServeError):
     """What persons tell cannot be read or recorded."""
+
+
+def in_words(error: Exception) -> str:
+    """Its kind and what it says, without places in memory: a replay says the same."""
+    return f"{type(error).__name__}: {ADDRESS.sub('0x…', str(error))}"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from envs import funding, marks
 from envs.history import load_bars
@@ -69,7 +69,7 @@ class QuoteModel:
         made = marks.quote(
             self._calibration, filter, self._memory, price, low, high, mark=price, funding_rate=self._funding
         )
-        values = {name: float(value) for name, value in vars(made).items()}
+        values: dict[str, Any] = {name: float(value) for name, value in vars(made).items()}
         return QuoteEvent(time=time, asset=self.asset, quoted_at=time, **values)
 
 

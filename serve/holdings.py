@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -84,7 +83,7 @@ class Group:
     @cached_property
     def room(self) -> int:
         """For so many holdings, a power of four: books that differ by a few have one form."""
-        return 4 ** math.ceil(math.log(len(self.holdings), 4))
+        return 1 << 2 * (((len(self.holdings) - 1).bit_length() + 1) // 2)
 
     @cached_property
     def units(self) -> tuple[float, ...]:
@@ -120,7 +119,7 @@ def _either(key: Key) -> bool:
 
 def _number(holding: Holding, name: str) -> float:
     value = getattr(holding, name)
-    return float(value == "call") if name == "right" else value  # type: ignore[no-any-return]
+    return float(value == "call" if name == "right" else value)
 
 
 def terms_of(key: Key, rows: Sequence[Tensor]) -> Any:

@@ -76,7 +76,7 @@ class Recording(TorchDispatchMode):
     """While it is entered, notes every operation on what was given as an input."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.cells = list[Cell]()
         self._place = dict[Cell, int]()
         self._made = dict[Any, Cell]()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from serve.breaker import Breaker, Recollection, View
 from serve.commands import Alert, Output, Transition
+from serve.errors import in_words
 from serve.events import Event
 from serve.frozen import replace
 from serve.state import State
@@ -57,5 +58,5 @@ def _judged(monitor: Monitor, memory: Recollection, breaker: Breaker, view: View
     except Exception as error:  # whatever a breaker raises, it fails closed
         if monitor.level >= takes:
             return replace(monitor, clear_since=None), memory
-        return tripped(monitor, f"raised {type(error).__name__}: {error}", takes, rules.latch_trips, now), memory
+        return tripped(monitor, f"raised {in_words(error)}", takes, rules.latch_trips, now), memory
     return (monitor if finding is None else judged(monitor, finding, takes, rules, now)), memory

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import JsonValue
 from rich.console import Console
 from rich.table import Table
 
 from agents import card as cards
 from agents.card import Card, Model
 from envs.types import BadInput
+from train import evaluate as judging
 from train import gate, history
 from train.commands import AsJson, bars
 from train.history import Sources
+from train.statistics import Interval
+
+SEED = 7777  # of fresh paths: not the one that cards are judged on
+KEYS = ("diff", "low", "high")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Trained models.")
 Folder = Annotated[Path, typer.Option(help="Where models lie.")]
@@ -48,14 +55,20 @@ def show(model: Annotated[Path, typer.Argument(help="Folder of a model.")], as_j
 def verify(
     models: Annotated[list[Path] | None, typer.Argument(help="Folders; without any: all that lie in --folder.")] = None,
     folder: Folder = Path("models"),
+    evaluate: Annotated[
+        int | None, typer.Option("--evaluate", min=1000, help="Judge each anew on so many fresh paths, too.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check the weights' SHA-256, the features' hash and that the card is complete; exit code 1 where one fails.
 
-    Example: rehedge models verify
+    With --evaluate, too, that fresh paths do not contradict what the card says of the simulated ones.
+    Example: rehedge models verify --evaluate 20000
     """
     paths = models or sorted(path.parent for path in folder.glob(f"*/{cards.CARD}"))
     faults = {str(path): fault(path) for path in paths}
+    if evaluate is not None:
+        faults |= {name: contradicted(cards.load(Path(name)), evaluate) for name, found in faults.items() if not found}
     if as_json:
         print(json.dumps(faults))
     else:
@@ -115,6 +128,28 @@ def fault(folder: Path) -> str | None:
         return str(error)
     empty = [name for name in ("limits", "evaluation", "trained_range") if not getattr(card, name)]
     return f"the card is not complete: {', '.join(empty)} missing" if empty else None
+
+
+def contradicted(model: Model, paths: int, seed: int = SEED) -> str | None:
+    """Which difference of the card is not what fresh paths show, in one line.
+
+    Two estimates of one number differ by less than twice the root of their half-widths' squares, 3.9 standard errors.
+    """
+    fresh = judging.on_simulated(model, paths, seed)
+    for name, row in fresh.versus.items():
+        stated, found = Interval(*(_number(model.card.evaluation, name, key) for key in KEYS)), row["measure"]
+        width = math.hypot(stated.high - stated.low, found.high - found.low)  # of both, twice the half-widths'
+        if not abs(found.diff - stated.diff) <= width:
+            told = f"{1e4 * stated.diff:+.2f} bp on the card, {1e4 * found.diff:+.2f} bp on {paths:,} fresh paths"
+            return f"{name} is not reproduced: {told}, {1e4 * width:.2f} bp apart at most; evaluate it with --record"
+    return None
+
+
+def _number(evaluation: dict[str, JsonValue], name: str, key: str) -> float:
+    """Of the card's evaluation; NaN where it does not say."""
+    row = evaluation.get(name)
+    value = row.get(key) if isinstance(row, dict) else None
+    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def words(card: Card) -> list[str]:

@@ -14,7 +14,7 @@ from envs.seeding import generators
 from envs.task import Task
 from tests.envs.worlds import F64, carried
 
-PATHS, BLOCK = 100_000, 20_000
+PATHS, BLOCK = 100_000, 50_000
 RESAMPLES = 200
 LEVEL = 0.95
 

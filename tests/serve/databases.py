@@ -34,6 +34,14 @@ class Server:
         """`immediate`: every process of the server dies at once, and the next start recovers."""
         self._run("pg_ctl", "--wait", "--pgdata", str(self._folder / "data"), "--mode", mode, "stop")
 
+    def disconnect(self) -> None:
+        """Every connection but the one that asks for it breaks."""
+        with psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            )
+
     def fresh(self) -> str:
         """The URL of an empty schema."""
         name = f"journal_{next(self._schemas)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve import coalescing
@@ -40,12 +40,13 @@ def test_a_merged_quote_is_the_latest_with_the_way_of_all() -> None:
 
 
 @given(st.lists(st.sampled_from(["BTC", "ETH", "bad", "paid"]), min_size=1, max_size=4 * MOST), st.integers(0, 3))
+@settings(deadline=None, max_examples=40)
 def test_order_is_kept_nothing_else_is_lost_and_every_quote_is_counted(kinds: list[str], taken_each: int) -> None:
     """`taken_each`: how many of four steps the consumer takes one."""
     queue, out, told = Coalescing(), list[Event](), 0
     for k, kind in enumerate(kinds):
         if kind == "paid":
-            queue.put(FundingPaid(START + k, "BTC-PERP", 0, 0))  # type: ignore[arg-type]
+            queue.put(FundingPaid(START + k, "BTC-PERP", Decimal(1)))
             told += 1
         else:
             queue.put(Malformed(START + k, "feed", kind, "") if kind == "bad" else tick(k, kind))

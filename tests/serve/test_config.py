@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 import tomli_w
 
+from agents import card
 from envs.types import BadInput
 from serve import breaker, config
 from serve.limits import Limits
+from serve.servable import check
 from tests.serve.support import TARGET, raw_config
 
-SHIPPED = Path(__file__).parents[2] / "configs" / "paper.toml"
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def load(tmp_path: Path, raw: dict[str, Any]) -> config.ServeConfig:
@@ -20,8 +22,12 @@ def load(tmp_path: Path, raw: dict[str, Any]) -> config.ServeConfig:
     return config.load(path)
 
 
-def test_the_shipped_settings_are_good() -> None:
-    assert config.load(SHIPPED).name == "paper"
+@pytest.mark.parametrize("name", ["paper", "paper_multi_asset", "paper_option_book"])
+def test_the_shipped_settings_are_good(name: str) -> None:
+    """They fit the legs of the models that they name, which say so themselves."""
+    settings = config.load(CONFIGS / f"{name}.toml")
+    assert settings.model is not None
+    check(card.read(CONFIGS.parent / settings.model).task, settings.assets, settings.legs)
 
 
 def test_good_settings_load(tmp_path: Path) -> None:
@@ -67,6 +73,9 @@ def test_a_missing_limit_is_an_error(tmp_path: Path, path: str) -> None:
         ({"task": "short_call"}, "either model or task"),
         ({"model": None}, "either model or task"),
         ({"calibration": "x.toml"}, "calibration"),
+        ({"limits__max_messages": True}, "max_messages: true or false is no number"),
+        ({"legs": [{"symbol": "BTC-PERP", "lot": True}]}, r"legs\.lot: true or false"),
+        ({"limits__per_seconds": 7200}, "per_seconds"),
         ({"venue__seed": -1}, "venue.seed"),
         ({"venue__name": "nyse"}, "venue.name"),
         ({"assets": [{"name": "BTC"}, {"name": "BTC"}]}, "one name"),

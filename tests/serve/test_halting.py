@@ -94,7 +94,7 @@ def test_what_the_core_cannot_take_in_halts_and_is_left(monkeypatch: pytest.Monk
     before, name = resting()
 
     def broken(*_: Any) -> Any:
-        raise ZeroDivisionError("a bug")
+        raise ZeroDivisionError(f"a bug in {object()}")
 
     with monkeypatch.context() as patched:
         patched.setattr(engine().decider, "acted", broken)
@@ -102,7 +102,7 @@ def test_what_the_core_cannot_take_in_halts_and_is_left(monkeypatch: pytest.Monk
     assert (state.risk, state.book, state.time) == (RiskState.HALTED, before.book, AT)
     assert of(outputs, CancelOrder) == [CancelOrder(AT, name)]
     (alert,) = of(outputs, Alert)
-    assert "BookTraded raised ZeroDivisionError: a bug" in str(alert)
+    assert "BookTraded raised ZeroDivisionError: a bug in <object object at 0x…>;" in str(alert)
     gone = Cancelled(AT + 1, name)
     state, _ = fold(gone, told("flatten", AT + 2, "close"), OrdersReport(AT + 3, ()), quote(AT + 4), state=state)
     assert state.flatten is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.contract import Arrivals, Claim, Hedge
@@ -77,6 +77,7 @@ def distance(at: Sight, of: Market = MARKET) -> float:
     st.decimals("-60000", "60000", places=2),
     st.floats(12_000, 30_000),
 )
+@settings(deadline=None)
 def test_the_distance_to_liquidation_is_that_of_the_ledger(units: Decimal, profit: Decimal, spot: float) -> None:
     """y/(1 + y), y = (collateral + profit − maintenance) / notional; 0.5 of the contract posted, 1.25 % to maintain."""
     notional = abs(float(units)) * spot

@@ -15,8 +15,8 @@ from agents import card as cards
 from agents.learned import Learned
 from envs.types import BadInput
 from tests.train import support
-from tests.train.test_commands import command
-from tests.train.test_walk import RECORD
+from tests.train.test_commands import ROOT, command
+from tests.train.test_walk import RECORD, as_csv
 from train import evaluate, gate, history, models, pipeline, stress
 from train.history import Sources
 from train.statistics import Interval
@@ -94,9 +94,8 @@ def test_an_incumbent_of_another_market_is_judged_by_its_own_filters_after_both_
     newer = fitted.model_copy(update={"source": source, "reference_volatility": 0.5})
     candidate = cards.load(support.save_model(tmp_path / "mine", pipeline.on_markets(old, [newer])))
     rival = gate._rival(candidate, support.save_model(tmp_path / "theirs", old, seed=2))
-    path = tmp_path / "btc.csv"
-    RECORD.frame.drop(columns="venue").astype({"splice": int}).to_csv(path, date_format="%Y-%m-%dT%H:%M:%SZ")
-    record = history.later(rival.card.task, Sources((str(path),)), candidate.card.task)
+    data = as_csv(RECORD, tmp_path / "btc.csv")
+    record = history.later(rival.card.task, Sources((data,)), candidate.card.task)
     assert record is not None
     assert record.index[0] == pd.Timestamp("2023-03-20T01:00Z")
     found = gate._judged(candidate, rival, record, evaluate.roster(candidate, ["Leland"]))
@@ -148,3 +147,26 @@ def test_models_are_listed_shown_and_verified(folders: tuple[Path, Path]) -> Non
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     spoilt = command("models", "verify", str(candidate))
     assert (spoilt.returncode, "SHA-256 is" in spoilt.stdout) == (1, True)
+
+
+def test_a_card_is_reproduced_by_fresh_paths_and_a_false_one_is_not(tmp_path: Path) -> None:
+    """What was recorded stands; a difference of 50 bp that was never there does not, nor one that is not stated."""
+    folder = support.save_model(tmp_path / "mine", support.task(bars=24))
+    recorded = evaluate.on_simulated(cards.load(folder), 2000, 5).json()
+    cards.record(folder, recorded)
+    assert models.contradicted(cards.load(folder), 2000) is None
+    for change in ({"diff": 50e-4, "low": 49e-4, "high": 51e-4}, {"diff": None}):
+        row = {**recorded["vs_delta"], **change}  # type: ignore[dict-item]
+        cards.record(folder, {**recorded, "vs_delta": row})
+        found = models.contradicted(cards.load(folder), 2000)
+        assert found is not None
+        assert "vs_delta is not reproduced" in found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", sorted(path.parent.name for path in (ROOT / "models").glob("*/card.json")))
+def test_what_the_shipped_cards_say_is_reproduced(folder: str) -> None:
+    model = cards.load(ROOT / "models" / folder)
+    if not model.card.evaluation:
+        pytest.skip("its card states no evaluation")
+    assert models.contradicted(model, 4096) is None

@@ -117,7 +117,7 @@ def test_resume_takes_the_runs_own_settings(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_several_seeds_get_a_folder_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("train.commands._recipe", lambda *given: RECIPE)
+    monkeypatch.setattr("train.commands.composed", lambda *given: RECIPE)
     assert command(str(tmp_path), "--seed", "1", "--seed", "2", "--threads", "1", "--device", "cpu") == 0
     one, two = ((tmp_path / f"seed_{seed}" / WEIGHTS).read_bytes() for seed in (1, 2))
     assert one != two

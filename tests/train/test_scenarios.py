@@ -217,6 +217,19 @@ def test_every_window_lives_through_the_crash(name: str, start: Start) -> None:
     assert fall < -0.07
 
 
+@pytest.mark.parametrize(("name", "moved_by"), [("2024-08-05", ["btc", "eth"]), ("2020-03-12", ["btc", "btc"])])
+def test_an_asset_crashes_as_it_did_where_its_prices_ship(name: str, moved_by: list[str]) -> None:
+    """ETH's record begins in 2022; before, it moves as BTC did. Both at the same times."""
+    pair = [Calibration.load(DATA / f"{one}.toml") for one in ("btc_2017_2022", "eth_2022_2024")]
+    kind = EVERY[name]()
+    assert isinstance(kind, Crash)
+    names, (one, other) = kind.record(pair, 48)
+    assert names == moved_by
+    assert one.frame.index.equals(other.frame.index)
+    assert one.frame.index[0] < pd.Timestamp(kind.worst, tz="UTC") < one.frame.index[-1]
+    assert np.array_equal(one.frame["close"], other.frame["close"]) is (moved_by[0] == moved_by[1])
+
+
 def test_every_scenario_changes_what_the_hedges_lose(model: Model, start: Start, calm: list[Quote]) -> None:
     """No file is a no-op: the losses of a delta hedge are other than in the calm market."""
     agents = [Delta()]

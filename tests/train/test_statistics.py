@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
@@ -97,7 +97,7 @@ def weighted(losses: Tensor, weight: Tensor, level: float) -> list[float]:
     return [float(expected_shortfall(column.repeat_interleave(weight.long()), level)) for column in losses.T]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 @given(
     weight=st.lists(st.integers(0, 4), min_size=3, max_size=30).filter(any),
     level=st.floats(0.05, 0.99),

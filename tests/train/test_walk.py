@@ -74,6 +74,13 @@ def done(seen: Seen, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, li
     return out, walked(out)
 
 
+def as_csv(bars: Bars, path: Path) -> str:
+    """The name of a file that holds them."""
+    table = bars.frame.drop(columns="venue").astype({"splice": int})
+    table.to_csv(path, date_format="%Y-%m-%dT%H:%M:%SZ")
+    return str(path)
+
+
 def walked(out: Path, **other: Any) -> list[walk.Fold]:
     plan: dict[str, Any] = {"recipe": RECIPE, "seed": 5, "bars": (RECORD,), "funding_rates": (FUNDING,), "edges": EDGES}
     return walk.walked(out, Walk(**{**plan, **other}), CPU, Progress(disable=True))
@@ -151,9 +158,8 @@ def test_only_markets_that_can_be_calibrated_anew_are_walked() -> None:
     ],
 )
 def test_bad_input_is_one_line(arguments: tuple[str, ...], words: str, tmp_path: Path) -> None:
-    record = tmp_path / "btc.csv"
-    RECORD.frame.drop(columns="venue").astype({"splice": int}).to_csv(record, date_format="%Y-%m-%dT%H:%M:%SZ")
-    done = command("walk", str(tmp_path / "walk"), "--data", str(record), *arguments)
+    record = as_csv(RECORD, tmp_path / "btc.csv")
+    done = command("walk", str(tmp_path / "walk"), "--data", record, *arguments)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert words in done.stderr
     assert not (tmp_path / "walk").exists()
@@ -162,14 +168,14 @@ def test_bad_input_is_one_line(arguments: tuple[str, ...], words: str, tmp_path:
 @pytest.mark.slow
 def test_a_whole_walk_by_the_command(tmp_path: Path) -> None:
     """Real calibration and training, small; the same command again does nothing but tell it."""
-    task, recipe, record = tmp_path / "task.toml", tmp_path / "recipe.toml", tmp_path / "btc.csv"
+    task, recipe = tmp_path / "task.toml", tmp_path / "recipe.toml"
     task.write_text(TASK)
     recipe.write_text(
         f"tuning_paths = 2048\ntask = '{task}'\n[learning]\nsteps = 512\npaths = 16\nhedgers = 4\nrollout = 4\n"
         "minibatches = 2\nepochs = 1\nwarm_up = 2\nwarm_up_paths = 32\nvalidation_paths = 32\nvalidations = 1\n"
     )
-    load_bars("btc").window("2023-01-01", "2023-07-20").frame.to_csv(record)
-    call = ("walk", str(tmp_path / "walk"), "--recipe", str(recipe), "--data", str(record), "--threads", "1", "--json")
+    record = as_csv(load_bars("btc").window("2023-01-01", "2023-07-20"), tmp_path / "btc.csv")
+    call = ("walk", str(tmp_path / "walk"), "--recipe", str(recipe), "--data", record, "--threads", "1", "--json")
     folds = ("--folds", "2", "--from", "2023-05-20", "--report", str(tmp_path / "walk.html"))
     done = command(*call, *folds)
     assert done.returncode == 0, done.stderr
