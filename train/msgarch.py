@@ -20,6 +20,7 @@ from scipy.signal import lfilter
 from scipy.special import expit, gammaln, logit
 
 from envs.calibration import Regimes
+from envs.types import BadInput
 from envs.volatility.garch import RegimeTensors
 from envs.volatility.regimes import joint_variance, spectral_radius, stationary, stationary_variance
 
@@ -252,7 +253,10 @@ def _plain(tensors: RegimeTensors) -> Regimes:
 
 
 def _climb(sample: Sample, start: Array, steps: int, like: Regimes | None) -> Fit:
-    """The local maximum of the likelihood above `start`, by at most `steps` of L-BFGS-B; the chain that of `like`."""
+    """The local maximum of the likelihood above `start`, by at most `steps` of L-BFGS-B; the chain that of `like`.
+
+    Raises BadInput where no model from `start` on is stationary.
+    """
     free, start = np.ones(len(start), bool), start.copy()
     if like is not None:
         free[CHAIN], start[CHAIN] = False, _chain(like)
@@ -268,7 +272,10 @@ def _climb(sample: Sample, start: Array, steps: int, like: Regimes | None) -> Fi
 
     end = minimize(loss, start[free], method="L-BFGS-B", options={"maxiter": steps, "ftol": 1e-9, "gtol": 1e-7})
     regimes = _regimes(at(end.x), sample)
-    assert regimes is not None, "the optimiser ends no higher than its start, which is admissible"
+    if regimes is None:  # cascades' news, counted since, can leave a short record's start without a long run
+        raise BadInput(
+            f"prices: no stationary model fits these {len(sample.news):,} bars; calibrate on a longer window"
+        )
     named = _ordered(regimes) if like is None else regimes
     return Fit(named, -float(end.fun) * len(sample.news), int(free.sum()), at(end.x))
 

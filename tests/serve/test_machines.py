@@ -38,7 +38,7 @@ from serve.events import (
 from serve.exposure import exact
 from serve.orders import OrderEvent
 from serve.state import State
-from serve.states import RiskState
+from serve.states import Monitor, RiskState
 from tests.serve.books import ETH, ether, pair_started, sold, warm
 from tests.serve.support import SPOT, START, quote
 from tests.serve.truth import ZERO, Truth, unsure
@@ -224,6 +224,7 @@ class Serving(RuleBasedStateMachine):
             before = self.state
             self.state, outputs = ENGINE.step(before, event)
             self.journal.append((event, outputs))
+            assert " raised " not in self.state.monitors.get("integrity", Monitor()).reason, "the core failed at it"
             self.questions += [each for each in outputs if isinstance(each, Infer)]
             self.looks += [each for each in outputs if isinstance(each, LookUp)]
             self.asks += [each for each in outputs if isinstance(each, Ask)]
@@ -278,7 +279,7 @@ def shrinks(state: State, asset: str, order: SubmitOrder) -> bool:
 
 QUICK = settings(max_examples=6, stateful_step_count=50, deadline=None, derandomize=True)
 LONG = settings(
-    max_examples=250, stateful_step_count=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=120, stateful_step_count=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 Serving.TestCase.settings = QUICK
 TestServing = Serving.TestCase

@@ -87,6 +87,13 @@ def test_fast_likelihood_is_the_torch_filters_with_cap_gaps_and_cascades(ceiling
     assert msgarch.predicted_variance(data, model) == pytest.approx(expected, rel=1e-11)
 
 
+def test_a_record_that_no_stationary_model_fits_is_refused_in_a_line() -> None:
+    """Such as one so short that its cascades' news outweighs all other."""
+    data = sample(simulated(PAIR, 301, seed=5), missing=[], extreme=[], truncation=3.0)
+    with pytest.raises(BadInput, match="no stationary model fits these 301 bars; calibrate on a longer window"):
+        msgarch.fit(replace(data, gain=50.0), steps=3)
+
+
 @settings(max_examples=25, deadline=None)
 @given(bars=st.integers(1, 40), seed=st.integers(0, 10**6))
 def test_the_tree_of_products_is_the_recursion_at_any_length(bars: int, seed: int) -> None:
