@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-NAMED = re.findall(r"`(\w+\.py)::(\w+)`", (HERE / "README.md").read_text(encoding="utf-8"))
+NAMED = re.findall(r"`([\w/]+\.py)::(\w+)`", (HERE / "README.md").read_text(encoding="utf-8"))
 
 
 def test_the_page_names_tests() -> None:
