@@ -22,8 +22,8 @@ def rests(execution: Execution, state: State, market: Market, symbol: str, sourc
     """Whether the leg's next order may wait: not under strain, and not after one that waited in vain."""
     if execution.resting_seconds == 0 or source not in HEDGES or state.risk >= RiskState.REDUCING:
         return False
-    last = next((each for each in reversed(state.orders.values()) if each.symbol == symbol), None)
-    waited = last is not None and last.rests and last.status is not Status.FILLED
+    own = [each for each in state.orders.values() if each.symbol == symbol]
+    waited = bool(own) and own[-1].rests and own[-1].status is not Status.FILLED
     return not waited and strain(execution, Climate.of(state, market, market.asset_of[symbol])) == 0
 
 

@@ -77,12 +77,12 @@ class Sheet:
         self._needed = {name: [b for b in self.blocks if b.serves >> k & 1] for k, name in enumerate(results)}
 
     def put(self, name: str, rows: Sequence[Any]) -> None:
-        """An input: for each of its tensors its numbers, or its one number."""
+        """An input: for each of its tensors its numbers, or its one number. A zero's sign does not count."""
         if self._given.get(name) == rows:
             return
         self._given[name] = rows
         for cells, row, shape in zip(self._inputs[name], rows, self._shapes[name], strict=True):
-            numbers = row if isinstance(row, tuple) else (row,)
+            numbers = [each + 0 for each in (row if isinstance(row, tuple) else (row,))]  # -0.0 + 0 is 0.0
             whole = len(cells) < len(numbers)
             self._values.update({cells[0]: packed(shape, *numbers)} if whole else zip(cells, numbers, strict=True))
         for block in self._touched[name]:
@@ -91,6 +91,7 @@ class Sheet:
     def show(self, of: object, rows: Callable[[], Iterable[tuple[str, Sequence[Any]]]]) -> None:
         """Puts the `rows` of something, unless it was the last to be shown."""
         if self._shown is not of:
+            self._shown = None
             for name, row in rows():
                 self.put(name, row)
             self._shown = of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from operator import attrgetter
@@ -12,6 +12,7 @@ from envs.volatility.memory import Memory
 from serve.breaker import Asked, Recollection
 from serve.config import Target
 from serve.events import QuoteEvent, SourcePrice, SurfaceQuote
+from serve.frozen import kept
 from serve.holdings import Book
 from serve.ledger import Ledger
 from serve.market import Listing, Seen
@@ -21,6 +22,15 @@ from serve.states import Monitor, RiskState
 from serve.valuation import Valuation
 
 _level = attrgetter("level")
+
+
+def _those(name: str) -> Callable[[Mapping[str, Order]], tuple[Order, ...]]:
+    """The orders of which it holds, looked through once for each change of them."""
+    holds = attrgetter(name)
+    return kept(lambda orders: tuple(filter(holds, orders.values())), lambda orders: (orders,))
+
+
+_in_flight, _reserved = _those("in_flight"), _those("reserved")
 ReportName = Literal["orders", "positions", "balance"]
 ORDERS: Final = "orders"
 POSITIONS: Final = "positions"
@@ -189,11 +199,11 @@ class State:
 
     @property
     def in_flight(self) -> tuple[Order, ...]:
-        return tuple(order for order in self.orders.values() if order.in_flight)
+        return _in_flight(self.orders)
 
     @property
     def reserved(self) -> tuple[Order, ...]:
-        return tuple(order for order in self.orders.values() if order.reserved)
+        return _reserved(self.orders)
 
     def strictest(self) -> str:
         """The name and reason of the monitor that sets the risk state; empty when none does."""

@@ -242,7 +242,11 @@ def _linear(
         centred, deviation = losses - losses.mean(), losses.std().clamp(min=1e-300)
         return centred + statistics.Y_WEIGHT * (centred.square() - losses.var()) / (2 * deviation)
 
-    moved = {"measure": partial(_moved, objective), "es95": partial(_moved, tail), "y": y}
+    moved: dict[str, Callable[[Tensor], Tensor]] = {
+        "measure": partial(_moved, objective),
+        "es95": partial(_moved, tail),
+        "y": y,
+    }
     replicates = {name: resampled.linear(observed[name], each) for name, each in moved.items()}
     return resampled.linear(resampled.losses.mean(0), lambda losses: losses), replicates
 

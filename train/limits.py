@@ -24,10 +24,8 @@ def _market(task: Task) -> list[str]:
         return [f"Trained on the {task.market.kind} market of the literature: nothing was learned from real prices."]
     return [
         "No history of implied volatility was at hand: the marks of options are a modelled premium on the filtered "
-        "forecast, with a modelled smile.",
-        "Trained on the simulated market alone: read what the evaluation says of later history before any use."
-        if len(history.calibrated(task)) == 1
-        else "Trained and judged on the simulated market alone: no history was replayed for a book on several assets.",
+        "forecast, with a modelled smile, on real returns too; a history of marks by strike and expiry would replace it.",
+        "Trained on the simulated market alone: read what the evaluation says of later history before any use.",
     ]
 
 

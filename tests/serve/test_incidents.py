@@ -7,8 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
-import torch
-
+from agents.network import ActorNetwork
 from serve.clock import HOUR, SECOND, VirtualClock
 from serve.commands import Ask, CancelOrder, Decision, Flat, Infer, LookUp, Output, SubmitOrder
 from serve.events import (
@@ -212,7 +211,7 @@ def test_a_model_that_takes_too_long_is_answered_for_by_the_analytic_hedge() -> 
     policies = NetworkPolicies(Slow(START), 2.0)
     assert state.question is not None
     asked = state.question.asked
-    policies.add("m", torch.nn.Linear(len(asked.features), 2, dtype=DTYPE))  # type: ignore[arg-type]
+    policies.add("m", ActorNetwork(len(asked.features), (), "silu", 2).to(DTYPE))
     late = policies.answer(Infer(START, asked.request, "m", asked.features))
     assert (late.action, late.error) == (None, "answer took 2.5 s")
     state, outputs = step(state, [replace(late, time=START + 3, model=asked.model)])
