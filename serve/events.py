@@ -276,9 +276,8 @@ class JournalStalled(Event):
 
 @dataclass(frozen=True)
 class Operator(Event):
-    """A person acts: `halt`, and `resume` twice; `fallback` to the analytic hedge, and `resume` once; `acknowledge` the
-    breaker, `override` the soft limit in `subject`; `flatten` (`close`: unwind all legs); `rollback`; `promote`, told
-    here only where the folder `subject` failed."""
+    """A person acts; `resume` ends `fallback`, and twice `halt`. `subject`: of `acknowledge` the breaker, of `override`
+    the soft limit, of `flatten` (`close`) that all legs go, of `promote` the folder, told here only where it failed."""
 
     action: Literal["halt", "fallback", "resume", "acknowledge", "override", "flatten", "rollback", "promote"]
     who: str

@@ -26,7 +26,7 @@ from envs.seeding import generators
 from envs.types import BadInput
 from train import cohort, history, statistics
 from train.cohort import Outcome
-from train.statistics import Interval, Resampled
+from train.statistics import Influence, Interval, Resampled
 
 MEASURES = ("measure", "es95", "y")
 Progress = Callable[[int], None]
@@ -242,11 +242,7 @@ def _linear(
         centred, deviation = losses - losses.mean(), losses.std().clamp(min=1e-300)
         return centred + statistics.Y_WEIGHT * (centred.square() - losses.var()) / (2 * deviation)
 
-    moved: dict[str, Callable[[Tensor], Tensor]] = {
-        "measure": partial(_moved, objective),
-        "es95": partial(_moved, tail),
-        "y": y,
-    }
+    moved: dict[str, Influence] = {"measure": partial(_moved, objective), "es95": partial(_moved, tail), "y": y}
     replicates = {name: resampled.linear(observed[name], each) for name, each in moved.items()}
     return resampled.linear(resampled.losses.mean(0), lambda losses: losses), replicates
 

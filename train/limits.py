@@ -24,7 +24,7 @@ def _market(task: Task) -> list[str]:
         return [f"Trained on the {task.market.kind} market of the literature: nothing was learned from real prices."]
     return [
         "No history of implied volatility was at hand: the marks of options are a modelled premium on the filtered "
-        "forecast, with a modelled smile, on real returns too; a history of marks by strike and expiry would replace it.",
+        "forecast, with a modelled smile, on real returns too; a history by strike and expiry would replace it.",
         "Trained on the simulated market alone: read what the evaluation says of later history before any use.",
     ]
 

@@ -67,10 +67,10 @@ def page(
     card = model.card
     limits = f"<ul>{''.join(f'<li>{escape(limit)}</li>' for limit in card.limits)}</ul>"
     parts = [
-        Section("terms", "How to read it", (_terms(card),)),
         *(_judged(judgement, card, k) for k, judgement in enumerate(judgements)),
         Section("stress", "Stress", tuple(_stress(scenarios))),
         *at_work.sections(model, seed),
+        Section("terms", "How to read it", (_terms(card),)),
         Section("limits", "Limits of use", (limits,)),
         Section("settings", "All settings", tuple(_settings(card))),
     ]
@@ -121,7 +121,7 @@ def _stress(scenarios: Sequence[Stressed]) -> Iterator[str]:
     heads = ["bp of notional", *scenarios[0].rows]
     rows = [row(one.name, _measures(one)) for one in scenarios]
     told = "".join(f"<li>{escape(one.name)}: {escape(one.about)} ({one.paths:,} paths)</li>" for one in scenarios)
-    yield table("The trained measure of every hedge; * the lowest of its row", heads, rows, "figures wide")
+    yield table("The trained measure of every hedge; * the lowest of its row", heads, rows)
     yield f"<ul>{told}</ul>"
 
 

@@ -16,6 +16,8 @@ REPLICATES = 1000
 MANY, GROUPS = 100_000, 2048  # independent losses from which on replicates are linear; groups that they draw
 Y_WEIGHT = 1.5  # standard deviations that Y adds to the mean: Cao, Chen, Hull and Poulos (2021)
 
+Influence = Callable[[Tensor], Tensor]  # of losses (N,): how much each moves a measure, (N,)
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -93,7 +95,7 @@ class Resampled:
         drawn = (rows.repeat_interleave(self._weight()) for _ in range(count))
         return torch.stack([measure(self.losses[chosen].T) for chosen in drawn])
 
-    def linear(self, observed: Tensor, moved: Callable[[Tensor], Tensor], count: int = REPLICATES) -> Tensor:
+    def linear(self, observed: Tensor, moved: Influence, count: int = REPLICATES) -> Tensor:
         """(R, G) replicates of a measure `observed` (G,): `moved` by each of an agent's losses (N,), their influences.
 
         Hampel (1974), J. Amer. Statist. Assoc. 69, 383: off by O(1/N). Groups of consecutive losses are drawn, which

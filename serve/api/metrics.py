@@ -91,11 +91,15 @@ def _state(now: Snapshot) -> Iterator[Metric]:
 
 
 def _amounts(now: Snapshot) -> Iterator[Metric]:
-    for label, rows in (("asset", now.assets), ("symbol", now.positions)):
-        for name in LABELS[label]:
+    rows: dict[str, list[tuple[str, object]]] = {
+        "asset": [(each.name, each) for each in now.assets],
+        "symbol": [(each.symbol, each) for each in now.positions],
+    }
+    for label, names in LABELS.items():
+        for name in names:
             family = GaugeMetricFamily(f"rehedge_{name}", ABOUT[name], labels=[label])
-            for row in rows:
-                family.add_metric([row.name if label == "asset" else row.symbol], float(getattr(row, name)))
+            for own, row in rows[label]:
+                family.add_metric([own], float(getattr(row, name)))
             yield family
     used = GaugeMetricFamily("rehedge_limit_used_ratio", "Share of the soft limit.", labels=["limit"])
     for each in now.limits:

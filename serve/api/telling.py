@@ -1,6 +1,6 @@
 """What persons may tell a hedger: recorded in its inbox before the answer leaves, with who and why."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Response
 from fastapi import Path as InPath
@@ -59,7 +59,9 @@ def routes(inbox: Inbox, guard: Guard) -> APIRouter:
     operator = Annotated[str, Depends(admitted(guard, Scope.OPERATE))]
     releaser = Annotated[str, Depends(admitted(guard, Scope.RELEASE))]
     reader = Depends(admitted(guard, Scope.READ))
-    later = {202: {"model": Answer, "description": "Recorded; no hedger has taken it yet. A halt holds already."}}
+    later: dict[int | str, dict[str, Any]] = {
+        202: {"model": Answer, "description": "Recorded; no hedger has taken it yet. A halt holds already."}
+    }
 
     def tell(told: Instruction, response: Response) -> Answer:
         name = inbox.tell(told)
@@ -70,12 +72,12 @@ def routes(inbox: Inbox, guard: Guard) -> APIRouter:
     @api.post("/v1/safer", responses=later)
     def safer(command: Safer, who: operator, response: Response) -> Answer:
         """Make it do less: halt it, let the analytic hedge decide, or neutralise (`close`: unwind) the book."""
-        return tell(_operator(command, command.action, who), response)
+        return tell(_operator(command, who), response)
 
     @api.post("/v1/freer", responses=later)
     def freer(command: Freer, who: releaser, response: Response) -> Answer:
         """Let it do more. A halt is left in two steps: the first resume lets only orders through that shrink risk."""
-        return tell(_operator(command, command.action, who), response)
+        return tell(_operator(command, who), response)
 
     @api.post("/v1/target", responses=later)
     def target(target: Target, who: releaser, response: Response) -> Answer:
@@ -94,8 +96,8 @@ def routes(inbox: Inbox, guard: Guard) -> APIRouter:
     return api
 
 
-def _operator(command: Command, action: Literal["halt"], who: str) -> Operator:
-    return Operator(RealClock().now(), action, who, command.why, command.subject, command.id or "")
+def _operator(command: Safer | Freer, who: str) -> Operator:
+    return Operator(RealClock().now(), command.action, who, command.why, command.subject, command.id or "")
 
 
 def _awaited(inbox: Inbox, name: str) -> str | None:

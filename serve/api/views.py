@@ -16,9 +16,15 @@ from serve.market import Market
 from serve.mirror import Mirror
 from serve.setup import Setup
 from serve.state import State
-from serve.states import Monitor
+from serve.states import Monitor, RiskState
 
 StateName = Literal["NOTHING YET", "ACTIVE", "FALLBACK", "REDUCING", "HALTED"]
+NAMES: dict[RiskState, StateName] = {
+    RiskState.ACTIVE: "ACTIVE",
+    RiskState.FALLBACK: "FALLBACK",
+    RiskState.REDUCING: "REDUCING",
+    RiskState.HALTED: "HALTED",
+}
 FULL = 1e9  # share of a limit that others have used up
 TIME = "Milliseconds since 1970, UTC."
 
@@ -145,7 +151,7 @@ def snapshot(mirror: Mirror, waiting: tuple[str, ...] = ()) -> Snapshot:
             venue=_venue(State({}, {}, {})),
         )  # fmt: skip
     return Snapshot(
-        state=state.risk.name,
+        state=NAMES[state.risk],
         reason=state.strictest(),
         time=state.time,
         entries=mirror.entries,
@@ -220,12 +226,12 @@ def _breakers(state: State, breakers: dict[str, Breaker]) -> list[BreakerView]:
     """Those of the settings and those of the core, the strictest first."""
     names = [*breakers, *(name for name in state.monitors if name not in breakers)]
     views = [_breaker(name, state.monitors.get(name, Monitor())) for name in names]
-    return sorted(views, key=lambda each: -["ACTIVE", "FALLBACK", "REDUCING", "HALTED"].index(each.level))
+    return sorted(views, key=lambda each: -list(NAMES.values()).index(each.level))
 
 
 def _breaker(name: str, monitor: Monitor) -> BreakerView:
     return BreakerView(
-        name=name, level=monitor.level.name, latched=monitor.latched, reason=monitor.reason,
+        name=name, level=NAMES[monitor.level], latched=monitor.latched, reason=monitor.reason,
         trips=list(monitor.trips), suspicious=monitor.suspicious,
     )  # fmt: skip
 

@@ -182,3 +182,19 @@ def test_only_what_an_input_touches_is_computed_again() -> None:
     sheet.put("y", ((1.5,) * 6,))
     assert sheet.result("both")[0] == pytest.approx([math.exp(k + 1.5) for k in range(6)])
     assert (sheet.result("own"), sorted(calls)) == (sheet.result("own"), [1, 3, 3])
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_what_was_given_before_leaves_no_trace_not_even_in_the_sign_of_a_zero(count: int) -> None:
+    """0 equals -0, and what equals what is there is not put again; a replay begins from another one."""
+
+    def code(rows: dict[str, list[Tensor]]) -> dict[str, list[Tensor]]:
+        return {"y": [1 / rows["x"][0]]}
+
+    found = []
+    for first in (0.0, -0.0, 1.0):
+        sheet = Sheet(code, {"x": [torch.ones(count, dtype=torch.float64)]})  # type: ignore[arg-type]
+        for value in (first, -0.0, 0.0):
+            sheet.put("x", ((value,) * count,))
+            found += sheet.result("y")[0] if value == 0 else []
+    assert set(found) == {math.inf}

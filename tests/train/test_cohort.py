@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 
@@ -22,6 +24,7 @@ from envs.observation import Observation
 from envs.seeding import generators
 from envs.task import Task
 from tests.train import support
+from tests.train.test_commands import ROOT
 from train import cohort
 from train.cohort import Outcome
 
@@ -171,3 +174,26 @@ def test_liquidations_are_a_share_of_accounts() -> None:
     assert float(200 * found[0]) == pytest.approx(round(float(200 * found[0])))  # of 200 accounts
     assert found[1] == 0
     assert not cohort.run(worlds(50, 1), [Delta()]).liquidated.any()
+
+
+PEAK = """
+import resource, sys, torch
+from agents.classical.delta import Delta
+from agents.classical.no_hedge import NoHedge
+from tests.train import support
+from tests.train.test_commands import ROOT
+from train import cohort
+torch.set_num_threads(1)
+task = support.task(bars=8)
+worlds = task.cohort(int(sys.argv[1]), 2, torch.Generator().manual_seed(1), cohort.BLOCK)
+found = cohort.run(worlds, [Delta(), NoHedge()])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.slow
+def test_four_times_the_paths_take_the_memory_of_their_losses() -> None:
+    """Of two agents in single precision, once in blocks and once joined; 16 MB are left to the allocator."""
+    few, many = 131_072, 4 * 131_072  # the market's starts are made for as many at a time
+    peaks = [int(subprocess.check_output([sys.executable, "-c", PEAK, str(paths)], cwd=ROOT)) for paths in (few, many)]
+    assert peaks[1] - peaks[0] < 2 * (many - few) * 2 * 4 + 16 * 2**20

@@ -9,9 +9,12 @@ import torch
 
 from agents import card
 from agents.card import Model
+from envs.types import BadInput
 from tests.train import support
-from train import evaluate
+from tests.train.test_walk import RECORD, as_csv
+from train import evaluate, history
 from train.evaluate import Judgement
+from train.history import Sources
 
 PATHS, SEED = 400, 5
 FIXED = {"no hedge", "delta", "delta, filtered volatility", "delta, forecast volatility", "minimum variance"}
@@ -75,3 +78,26 @@ def test_who_is_judged_depends_on_the_hedging_instruments(tmp_path: Path) -> Non
     for names in (linear, curved):
         assert names[-2:] == LEARNED
         assert len(set(names)) == len(names)
+
+
+def test_what_was_forced_and_the_modelled_surface_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In words, in JSON, and for an option book that real returns drive."""
+    monkeypatch.setattr(history, "WARM_UP", 50)
+    made = card.load(support.save_model(tmp_path / "mine", support.task(support.CALIBRATED, bars=24)))
+    inside = Sources((as_csv(RECORD, tmp_path / "eth.csv"),), first="2023-04-01", force=True)
+    record = history.later(made.card.task, inside)
+    assert record is not None
+    found = evaluate.on_history(made, record, SEED, evaluate.roster(made, ["Leland"]))
+    (told,) = record.forced
+    assert told == "the bars are of eth, the model was trained on a market of btc"
+    assert found.json()["forced"] == [told]
+    assert f"FORCED: {told}." in found.sentences()
+    assert found.json()["notes"] == [evaluate.SURFACE]
+
+
+def test_a_history_without_a_needed_column_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "btc.csv"
+    path.write_text("time,open\n2023-01-01T00:00:00Z,1\n")
+    with pytest.raises(BadInput, match="no column close") as raised:
+        history.later(support.task(support.CALIBRATED), Sources((str(path),)))
+    assert len(str(raised.value).splitlines()) == 1
