@@ -14,6 +14,8 @@ const clock = (ms) => new Date(ms).toISOString().slice(0, 19).replace("T", " ");
 const number = (value, digits = 2) => value === null || value === undefined ? "–"
   : Number(value).toLocaleString("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
+const short = (value) => number(value, Math.abs(value) >= 1000 ? 0 : 2);
+
 function notice(text) { $("notice").textContent = text; }
 
 function cell(value, kind = "td") {
@@ -83,7 +85,7 @@ function tables({ positions, orders, limits, breakers, venue, profit }) {
   table($("orders"), ["order in flight", "leg", "units", "filled", "status"], orders.map((o) => ({
     cells: [o.id, o.symbol, o.units, o.filled, o.status] })), "No order is in flight.");
   table($("limits"), ["limit", "low", "high", "soft", "hard", "used"], limits.map((l) => ({ bad: l.used > 1,
-    cells: [l.name + (l.overridden ? " (lifted)" : ""), number(l.low), number(l.high), number(l.soft), number(l.hard), gauge(l.used)] })));
+    cells: [l.name + (l.overridden ? " (lifted)" : ""), short(l.low), short(l.high), short(l.soft), short(l.hard), gauge(l.used)] })));
   const quiet = breakers.filter((b) => b.level === "ACTIVE" && !b.suspicious && !b.latched);
   table($("breakers"), ["breaker", "state", "reason"], breakers.filter((b) => !quiet.includes(b)).map((b) => ({ bad: true,
     cells: [b.name, b.level + (b.latched ? ", waits for a person" : b.suspicious ? ", in doubt" : ""), b.reason] })), "None has tripped.");
