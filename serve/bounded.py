@@ -15,7 +15,7 @@ class Bounded:
     """One call after the other. A call that hangs is left behind, and those after it wait for it in vain."""
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self._seconds, self.ended = seconds, False
         self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
         Thread(target=self._work, daemon=True).start()
 
@@ -26,7 +26,8 @@ class Bounded:
         return future.result(self._seconds)
 
     def end(self) -> None:
-        """The thread ends after what it was given."""
+        """The thread ends after what it was given; no call may follow."""
+        self.ended = True
         self._calls.put(None)
 
     def _work(self) -> None:

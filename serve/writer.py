@@ -72,7 +72,12 @@ class Writer:
             raise self._failed
 
     def close(self) -> None:
-        """Gives the lease back, once the disk has answered; a commit that hangs keeps it until the process ends."""
+        """Gives the lease back, once the disk has answered; a commit that hangs keeps it until the process ends.
+
+        Closing again does nothing.
+        """
+        if self._bounded.ended:
+            return
         with suppress(TimeoutError):
             self._bounded.call(self._held.close)
         self._bounded.end()

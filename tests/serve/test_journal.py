@@ -234,3 +234,9 @@ def test_bad_urls_are_one_line(tmp_path: Path) -> None:
         Journal(f"postgresql://ann:secret@/none?host={tmp_path}")
     assert "secret" not in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_closing_again_does_nothing_and_waits_for_nothing(tmp_path: Path) -> None:
+    journal = Journal(str(tmp_path / "j.db"), patience=3_600)
+    journal.close()
+    journal.close()
