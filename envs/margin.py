@@ -1,8 +1,8 @@
 """Margin of the hedger itself: collateral, maintenance, liquidation inside a bar, and the distance to it.
 
-P paths, G hedgers, K hedging instruments, A assets; quote currency. An account's columns are its instruments
-(isolated) or its assets (cross, positions in one asset netted). Inside a bar every asset takes the price between its
-low and its high that is worst for the column: delta and gamma from the bar's end, exact for perpetuals and spot."""
+P paths, G hedgers, K hedging instruments, A assets; quote currency. An account's columns are its instruments (isolated)
+or its assets (cross, netted). Inside a bar every asset takes the price between its low and its high that is worst for
+the column: delta and gamma from the bar's end, exact for perpetuals and spot."""
 
 from __future__ import annotations
 

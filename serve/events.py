@@ -1,7 +1,6 @@
 """Everything that comes into the core, and that is in the journal before anything it causes leaves.
 
-`time`: the engine's, on arrival, milliseconds. Money and sizes of orders are Decimal, market data float. An asset is
-named as in the settings, a leg (one hedging instrument) by its symbol.
+`time`: the engine's, on arrival, milliseconds. Money and sizes of orders are Decimal, market data float.
 """
 
 from __future__ import annotations
