@@ -55,7 +55,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     task, recipe = folder / "task.toml", folder / "recipe.toml"
     task.write_text(TASK)
     recipe.write_text(
-        f"tuning_paths = 4096\ntask = '{task}'\n[learning]\nsteps = 512\npaths = 16\nhedgers = 4\n"
+        f"tuning_paths = 1024\ntask = '{task}'\n[learning]\nsteps = 512\npaths = 16\nhedgers = 4\n"
         "rollout = 4\nminibatches = 2\nepochs = 1\nwarm_up = 2\nwarm_up_paths = 32\n"
         "validation_paths = 32\nvalidations = 1\n"
     )
