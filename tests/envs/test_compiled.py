@@ -44,12 +44,11 @@ def check_alike(eager: HedgingWorld, compiled: HedgingWorld) -> None:
     torch.testing.assert_close(compiled.observation.features, eager.observation.features, rtol=0, atol=BOUND)
 
 
-SLOW = [
-    pytest.param(task, marks=pytest.mark.slow) for task in ("option_book", "multi_asset", "basis_trade", "uniswap_lp")
-]
+TASKS = ("short_call", "option_book", "multi_asset", "basis_trade", "uniswap_lp")
 
 
-@pytest.mark.parametrize("task", ["short_call", *SLOW])
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
 def test_the_traced_step_is_the_step(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The graph itself, taken apart into rows, run operation by operation."""
     monkeypatch.setattr(torch, "compile", lambda graph, **_: graph)

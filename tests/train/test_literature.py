@@ -30,6 +30,7 @@ def test_shipped_policies_were_learned_as_the_case_says(name: str) -> None:
         assert model.card.task.market == case.task.market
 
 
+@pytest.mark.slow  # `benchmarks/literature.py --shipped` says the same of more paths
 @pytest.mark.parametrize("name", PAPERS)
 def test_shipped_policies_beat_every_tuned_hedge(name: str) -> None:
     """On few paths, paired: each seed's policy is better than the best tuned hedge, the whole interval on its side."""
