@@ -178,7 +178,8 @@ def refine(sample: Sample, near: Fit, like: Regimes | None = None) -> Fit:
 
     With leverage, leverage_k is the same share of each regime's α_k + leverage_k/2.
     """
-    plain = _climb(sample, near.point, MAX_STEPS, like)
+    anew = _regimes(near.point, sample) is None  # cascades' news, counted since, leaves it without a long run
+    plain = fit(sample, MAX_STEPS, like) if anew else _climb(sample, near.point, MAX_STEPS, like)
     skewed = _climb(sample, np.append(plain.point, 0.1), MAX_STEPS, like)
     gain = 2 * (skewed.log_likelihood - plain.log_likelihood)
     return skewed if gain > math.log(sample.counted.sum()) else plain
@@ -272,7 +273,7 @@ def _climb(sample: Sample, start: Array, steps: int, like: Regimes | None) -> Fi
 
     end = minimize(loss, start[free], method="L-BFGS-B", options={"maxiter": steps, "ftol": 1e-9, "gtol": 1e-7})
     regimes = _regimes(at(end.x), sample)
-    if regimes is None:  # cascades' news, counted since, can leave a short record's start without a long run
+    if regimes is None:
         raise BadInput(
             f"prices: no stationary model fits these {len(sample.news):,} bars; calibrate on a longer window"
         )
