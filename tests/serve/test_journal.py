@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -240,7 +239,7 @@ def test_bad_urls_are_one_line(tmp_path: Path) -> None:
 def test_closing_again_does_nothing_and_waits_for_nothing(tmp_path: Path) -> None:
     journal = Journal(str(tmp_path / "j.db"), patience=3_600)
     journal.close()
-    again = Thread(target=journal.close, daemon=True)
+    again = threading.Thread(target=journal.close, daemon=True)
     again.start()
     again.join(60)
     assert not again.is_alive()
