@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from serve import codec
+from serve.attributing import Attribution
 from serve.baseline import Baseline
 from serve.commands import Alert, Decision, Denied, Infer, Output, SubmitOrder, Transition
 from serve.durations import Durations
@@ -14,14 +16,20 @@ from serve.errors import JournalBroken
 from serve.events import BarClosed, Event, Filled, Inference
 from serve.exposure import net, profit
 from serve.journal import Journal
+from serve.regimes import chances
 from serve.runner import Core
 from serve.setup import Setup
 from serve.state import State
 
-KEPT = 200  # of each kind of record, the latest
+LATEST = 200  # of each kind of record, the latest
 CURVE = 2_000  # points of the course since the start; beyond it every second one is left out
 
 Record = Decision | Transition | Alert | Denied | Filled
+
+
+class Kept(NamedTuple):
+    number: int  # of the journal's entry
+    record: Record
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class Point:
     spot: tuple[float, ...]
     volatility: tuple[float, ...]
     intensity: tuple[float, ...]
+    regimes: tuple[tuple[float, ...], ...]  # chance of each in the next bar, the calmest first
     delta: tuple[float, ...]  # book and hedges, base units
 
 
@@ -43,13 +52,15 @@ class Mirror:
 
     journal: Journal
     entries: int = 0
-    records: dict[type, deque[Record]] = field(
-        default_factory=lambda: {kind: deque(maxlen=KEPT) for kind in (Decision, Transition, Alert, Denied, Filled)}
+    records: dict[type, deque[Kept]] = field(
+        default_factory=lambda: {kind: deque(maxlen=LATEST) for kind in (Decision, Transition, Alert, Denied, Filled)}
     )
-    story: deque[Record] = field(default_factory=lambda: deque(maxlen=KEPT))  # all kinds, as they came
+    story: deque[Kept] = field(default_factory=lambda: deque(maxlen=LATEST))  # all kinds, as they came
+    moved: dict[str, Transition] = field(default_factory=dict)  # by breaker: its last
     curve: list[Point] = field(default_factory=list)
     core: Core = field(default_factory=Core)
     baseline: Baseline = field(default_factory=Baseline)
+    attribution: Attribution = field(default_factory=Attribution)
     answers: Durations = field(default_factory=Durations)  # of the policy
     fills: Durations = field(default_factory=Durations)  # from an order's sending to its first
     _step: int = 1  # bars between points of the curve
@@ -76,15 +87,20 @@ class Mirror:
             self.entries = entry.sequence
             self._taken(item)
             if isinstance(item, Record):
-                self.records[type(item)].append(item)
-                self.story.append(item)
+                kept = Kept(entry.sequence, item)
+                self.records[type(item)].append(kept)
+                self.story.append(kept)
 
     def _taken(self, item: Event | Output) -> None:
         self._timed(item)
         if isinstance(item, Decision):
             self.baseline.decided(self.core)
+        if isinstance(item, Transition):
+            self.moved[item.breaker] = item
         if isinstance(item, Event):
+            before = self.core.state
             self.core.step(item)
+            self.attribution.followed(item, before, self.core.state)
         if isinstance(item, BarClosed):
             self.baseline.accrued(self.core)
             self._noted(item)
@@ -101,8 +117,9 @@ class Mirror:
 
     def _noted(self, bar: BarClosed) -> None:
         self._bars += 1
-        state, made = self.core.state, None if self.core.state is None else profit(self.core.state)
-        if state is None or made is None or self._bars % self._step:
+        state, setup = self.core.state, self.setup
+        made = None if state is None else profit(state)
+        if state is None or setup is None or made is None or self._bars % self._step:
             return
         deltas = [net(state, each, float(state.ledger.coins.get(a, 0))).delta for a, each in state.valuations.items()]
         self.curve.append(
@@ -113,6 +130,10 @@ class Mirror:
                 spot=tuple(each.spot for each in state.valuations.values()),
                 volatility=tuple(state.pasts[asset].volatility for asset in state.valuations),
                 intensity=tuple(state.pasts[asset].intensity for asset in state.valuations),
+                regimes=tuple(
+                    tuple(chances(setup.market, asset, state.pasts[asset].memory).values())
+                    for asset in state.valuations
+                ),
                 delta=tuple(deltas),
             )
         )

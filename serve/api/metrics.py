@@ -88,6 +88,10 @@ def _state(now: Snapshot) -> Iterator[Metric]:
         yield GaugeMetricFamily("rehedge_profit", "Since the start, quote currency.", now.profit.total)
         about = "What the delta hedge would have made of the same book, quote currency."
         yield GaugeMetricFamily("rehedge_delta_hedge_profit", about, now.profit.delta_hedge)
+    parts = GaugeMetricFamily("rehedge_profit_part", "Of the profit, by where it came from.", labels=["part"])
+    for name, made in now.profit.parts.items():
+        parts.add_metric([name], made)
+    yield parts
 
 
 def _amounts(now: Snapshot) -> Iterator[Metric]:
@@ -101,6 +105,13 @@ def _amounts(now: Snapshot) -> Iterator[Metric]:
             for own, row in rows[label]:
                 family.add_metric([own], float(getattr(row, name)))
             yield family
+    chance = GaugeMetricFamily(
+        "rehedge_regime_probability", "Of each regime in the next bar, by the filter.", labels=["asset", "regime"]
+    )
+    for asset in now.assets:
+        for regime in asset.regimes:
+            chance.add_metric([asset.name, regime.name], regime.probability)
+    yield chance
     used = GaugeMetricFamily("rehedge_limit_used_ratio", "Share of the soft limit.", labels=["limit"])
     for each in now.limits:
         used.add_metric([each.name], each.used)

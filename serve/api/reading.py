@@ -16,15 +16,15 @@ from serve import codec
 from serve.api.access import BEARER, REFUSALS, admitted
 from serve.api.guard import Guard
 from serve.api.metrics import CONTENT_TYPE, exposed
-from serve.api.stream import Broadcast, Line, Picture
+from serve.api.stream import Broadcast, Line, Picture, line
 from serve.api.tokens import Scope
-from serve.api.words import told
 from serve.commands import Alert, Decision, Denied, Transition
 from serve.events import Filled
-from serve.mirror import KEPT, Point, Record
+from serve.mirror import LATEST, Kept, Point, Record
+from serve.regimes import regimes_of
 
 PAGE = 500  # entries of the journal at once
-Last = Annotated[int, Query(ge=1, le=KEPT, description="No more than so many, the latest.")]
+Last = Annotated[int, Query(ge=1, le=LATEST, description="No more than so many, the latest.")]
 
 
 RECORDS: dict[str, tuple[type[Record], str]] = {
@@ -50,6 +50,7 @@ class Course(BaseModel):
     """Columns of the bars since the start; thinned out evenly where they are many."""
 
     assets: list[str]
+    regimes: dict[str, tuple[str, ...]] = Field(description="By asset, as the points list them.")
     points: list[Point]
 
 
@@ -75,16 +76,20 @@ def routes(broadcast: Broadcast, guard: Guard) -> APIRouter:
 
     @api.get("/v1/course")
     def course() -> Course:
-        """Price, volatility, intensity, exposure and profit since the start."""
-        return Course(assets=mirror.assets, points=list(mirror.curve))
+        """Price, volatility, intensity, regimes, exposure and profit since the start."""
+        market = None if mirror.setup is None else mirror.setup.market
+        named = {} if market is None else {name: regimes_of(market, name) for name in market.assets}
+        return Course(assets=mirror.assets, regimes=named, points=list(mirror.curve))
 
     @api.get("/v1/journal")
     def journal(
-        after: Annotated[int, Query(ge=0, le=2**62, description="Number of the entry before the first.")] = 0,
+        after: Annotated[
+            int | None, Query(ge=0, le=2**62, description="Number of the entry before the first; without it, the tail.")
+        ] = None,
         most: Annotated[int, Query(ge=1, le=PAGE)] = 100,
     ) -> list[Entry]:
         """Entries as they are stored."""
-        found = islice(mirror.journal.read(after), most)
+        found = islice(mirror.journal.read(max(0, mirror.entries - most) if after is None else after), most)
         return [Entry(number=each.sequence, body=json.loads(each.body)) for each in found]
 
     @api.get("/metrics", response_class=Response)
@@ -102,9 +107,8 @@ def _reader(read: Callable[[int], list[Recorded]]) -> Callable[..., list[Recorde
     return latest
 
 
-def _recorded(records: Iterable[Record], last: int) -> list[Recorded]:
-    latest = list(records)[-last:]
-    return [Recorded(line=Line(time=each.time, text=told(each)), record=_plain(each)) for each in latest]
+def _recorded(records: Iterable[Kept], last: int) -> list[Recorded]:
+    return [Recorded(line=line(each), record=_plain(each.record)) for each in list(records)[-last:]]
 
 
 def _plain(record: Record) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from serve.api.words import told
 from serve.clock import Clock
 from serve.errors import JournalError, ServeError
 from serve.inbox import Inbox
-from serve.mirror import Mirror
+from serve.mirror import Kept, Mirror
 from serve.standing import named
 
 LOOK = 0.2  # seconds between looks at the journal
@@ -22,8 +22,13 @@ LINES = 60  # of the story, the latest
 
 
 class Line(BaseModel):
+    number: int = Field(description="Of the journal's entry.")
     time: int = Field(description=TIME)
     text: str
+
+
+def line(kept: Kept) -> Line:
+    return Line(number=kept.number, time=kept.record.time, text=told(kept.record))
 
 
 class Picture(BaseModel):
@@ -110,6 +115,6 @@ class Broadcast:
     def _framed(self, fault: str, waiting: tuple[str, ...]) -> None:
         number = 1 if self.frame is None else self.frame.number + 1
         now = snapshot(self.mirror, waiting)
-        story = [Line(time=each.time, text=told(each)) for each in list(self.mirror.story)[-LINES:]]
+        story = [line(each) for each in list(self.mirror.story)[-LINES:]]
         picture = Picture(snapshot=now, fault=fault, grew_at=self._grew_at, story=story)
         self.frame = Frame(number, picture, picture.model_dump_json())

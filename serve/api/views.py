@@ -8,12 +8,13 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from serve.breaker import Breaker
-from serve.commands import Decision
+from serve.commands import Decision, Transition
 from serve.exposure import net, profit
 from serve.ledger import ZERO
 from serve.limits import Measure
 from serve.market import Market
 from serve.mirror import Mirror
+from serve.regimes import chances, worded
 from serve.setup import Setup
 from serve.state import State
 from serve.states import Monitor, RiskState
@@ -29,6 +30,11 @@ FULL = 1e9  # share of a limit that others have used up
 TIME = "Milliseconds since 1970, UTC."
 
 
+class RegimeView(BaseModel):
+    name: str
+    probability: float = Field(description="In the next bar, as the filter of past quotes has it.")
+
+
 class AssetView(BaseModel):
     name: str
     spot: float
@@ -36,6 +42,8 @@ class AssetView(BaseModel):
     funding_rate: float = Field(description="Per year.")
     volatility: float = Field(description="Filtered, per √year.")
     intensity: float = Field(description="Of shocks, over the calm level.")
+    regimes: list[RegimeView] = Field(description="The calmest first; empty where the market has but one.")
+    weather: str = Field(description="The likeliest regime in words, such as `storm 72 %`.")
     delta: float = Field(description="Book and hedges, base units.")
     gamma: float = Field(description="Base units per 1 % of spot.")
     vega: float = Field(description="Quote currency per volatility point.")
@@ -71,6 +79,7 @@ class LimitView(BaseModel):
     soft: Decimal
     hard: Decimal
     used: float = Field(description="Share of the soft limit; a billion where the others leave nothing of it.")
+    headroom: Decimal = Field(description="From the worst case to the soft limit; negative beyond it.")
     overridden: bool
 
 
@@ -89,6 +98,7 @@ class BreakerView(BaseModel):
     level: StateName
     latched: bool = Field(description="Waits for a person.")
     reason: str = Field(description="Of the last trip.")
+    since: int | None = Field(description="When it last moved; none where it never did. " + TIME)
     trips: list[int] = Field(description="Within the last hour. " + TIME)
     suspicious: bool = Field(description="A breach was seen that is not confirmed yet.")
 
@@ -107,6 +117,10 @@ class ProfitView(BaseModel):
     hedges: float
     fees: float
     funding: float
+    parts: dict[str, float] = Field(
+        description="Of the total: moves of spot (delta, gamma), of implied volatility (vega), the passing of time and "
+        "what is left over (time), the cost of trading (spread, fees), funding, and the desk's own trades (book)."
+    )
     challenger_ahead: float | None = Field(description="Of a challenger in shadow, its profit less ours.")
 
 
@@ -147,7 +161,7 @@ def snapshot(mirror: Mirror, waiting: tuple[str, ...] = ()) -> Snapshot:
         return Snapshot(
             state="NOTHING YET", reason="", time=0, entries=mirror.entries, model="", last_good="", flattening="",
             waiting=list(waiting),
-            profit=ProfitView(total=None, delta_hedge=None, hedges=0, fees=0, funding=0, challenger_ahead=None),
+            profit=ProfitView(total=None, delta_hedge=None, hedges=0, fees=0, funding=0, parts={}, challenger_ahead=None),
             venue=_venue(State({}, {}, {})),
         )  # fmt: skip
     return Snapshot(
@@ -159,24 +173,26 @@ def snapshot(mirror: Mirror, waiting: tuple[str, ...] = ()) -> Snapshot:
         last_good=state.models.last_good,
         flattening="" if state.flatten is None else f"{state.flatten.mode}, {state.flatten.stage}",
         waiting=list(waiting),
-        assets=[_asset(state, name) for name in state.valuations if name in state.quotes],
+        assets=[_asset(state, setup.market, name) for name in state.valuations if name in state.quotes],
         positions=[_position(state, symbol) for symbol in setup.market.symbols],
         holdings=[HoldingView.model_validate(each, from_attributes=True) for each in state.book.holdings.values()],
         bands=_bands(mirror, state, setup.market),
         limits=_limits(state, setup),
         orders=[OrderView.model_validate(each, from_attributes=True) for each in state.reserved],
-        breakers=_breakers(state, setup.breakers),
+        breakers=_breakers(mirror, state, setup.breakers),
         profit=_profit(mirror, state),
         venue=_venue(state),
     )
 
 
-def _asset(state: State, name: str) -> AssetView:
+def _asset(state: State, market: Market, name: str) -> AssetView:
     quote, past, target = state.quotes[name], state.pasts[name], state.targets[name]
+    found = chances(market, name, past.memory)
     held = net(state, state.valuations[name], float(state.ledger.coins.get(name, 0)))
     return AssetView(
         name=name, spot=quote.spot, mark=quote.mark, funding_rate=quote.funding_rate,
-        volatility=past.volatility, intensity=past.intensity,
+        volatility=past.volatility, intensity=past.intensity, weather=worded(found),
+        regimes=[RegimeView(name=each, probability=chance) for each, chance in found.items()],
         delta=held.delta, gamma=held.gamma, vega=held.vega, stress_loss=held.stress_loss,
         target_delta=target.delta, hedge_ratio=target.hedge_ratio,
     )  # fmt: skip
@@ -191,11 +207,8 @@ def _position(state: State, symbol: str) -> PositionView:
 
 
 def _bands(mirror: Mirror, state: State, market: Market) -> list[BandView]:
-    last = next(reversed(mirror.records[Decision]), None)
-    if not isinstance(last, Decision):
-        return []
-    found = []
-    for leg in last.legs:
+    decisions, found = mirror.records[Decision], list[BandView]()
+    for leg in decisions[-1].record.legs if decisions else ():
         asset = market.asset_of[leg.symbol]
         base = market.base(state.book, asset, state.quotes[asset].spot)
         found.append(BandView(symbol=leg.symbol, lower=base * leg.lower, upper=base * leg.upper))
@@ -219,20 +232,23 @@ def _limit(each: Measure, lifted: bool) -> LimitView:
     low, high = (bound if bound.is_finite() else None for bound in (each.low, each.high))
     worst = max(ZERO, -(low or ZERO), high or ZERO)
     used = float(worst / each.soft) if each.soft > 0 else FULL
-    return LimitView(name=each.name, low=low, high=high, soft=each.soft, hard=each.hard, used=used, overridden=lifted)
+    return LimitView(
+        name=each.name, low=low, high=high, soft=each.soft, hard=each.hard, used=used, headroom=each.soft - worst,
+        overridden=lifted,
+    )  # fmt: skip
 
 
-def _breakers(state: State, breakers: dict[str, Breaker]) -> list[BreakerView]:
+def _breakers(mirror: Mirror, state: State, breakers: dict[str, Breaker]) -> list[BreakerView]:
     """Those of the settings and those of the core, the strictest first."""
     names = [*breakers, *(name for name in state.monitors if name not in breakers)]
-    views = [_breaker(name, state.monitors.get(name, Monitor())) for name in names]
+    views = [_breaker(name, state.monitors.get(name, Monitor()), mirror.moved.get(name)) for name in names]
     return sorted(views, key=lambda each: -list(NAMES.values()).index(each.level))
 
 
-def _breaker(name: str, monitor: Monitor) -> BreakerView:
+def _breaker(name: str, monitor: Monitor, moved: Transition | None) -> BreakerView:
     return BreakerView(
         name=name, level=NAMES[monitor.level], latched=monitor.latched, reason=monitor.reason,
-        trips=list(monitor.trips), suspicious=monitor.suspicious,
+        trips=list(monitor.trips), suspicious=monitor.suspicious, since=None if moved is None else moved.time,
     )  # fmt: skip
 
 
@@ -244,6 +260,7 @@ def _profit(mirror: Mirror, state: State) -> ProfitView:
         hedges=float(sum(account.worth(state.mark(symbol)) for symbol, account in accounts.items())),
         fees=float(sum(account.fees for account in accounts.values())),
         funding=float(sum(account.funding for account in accounts.values())),
+        parts=dict(mirror.attribution.parts),
         challenger_ahead=None if state.shadow is None else state.shadow.ahead,
     )
 

@@ -34,7 +34,7 @@ def test_the_state_is_the_hedgers(shown: Beside) -> None:
     assert {each["name"] for each in now["limits"]} == {
         "position:BTC-PERP", "delta:BTC", "gamma:BTC", "vega:BTC", "stress_loss", "notional",
     }  # fmt: skip
-    band, leg = now["bands"][0], list(shown.mirror.records[Decision])[-1].legs[0]  # type: ignore[union-attr]
+    band, leg = now["bands"][0], shown.mirror.records[Decision][-1].record.legs[0]  # type: ignore[union-attr]
     assert band["upper"] - band["lower"] == pytest.approx((leg.upper - leg.lower) * 10, rel=0.2), "10 coins are sold"
     assert any("price_jump: ACTIVE → REDUCING" in line["text"] for line in found["story"])
 

@@ -10,7 +10,7 @@ from serve.commands import Decision, SubmitOrder, Transition
 from serve.durations import EDGES, Durations
 from serve.events import Event, Filled
 from serve.exposure import profit
-from serve.mirror import CURVE, KEPT, Mirror
+from serve.mirror import CURVE, LATEST, Mirror
 from serve.runner import replayed
 from tests.serve.api.conftest import Beside
 from tests.serve.support import SPOT
@@ -38,8 +38,9 @@ def test_records_are_the_journals_latest(mirrored: Mirror) -> None:
     for kind in (Decision, Transition, Filled):
         found = [each for each in items if isinstance(each, kind)]
         assert found
-        assert list(mirror.records[kind]) == found[-KEPT:]
-    assert list(mirror.story) == [each for each in items if type(each) in mirror.records][-KEPT:]
+        assert [each.record for each in mirror.records[kind]] == found[-LATEST:]
+    assert [items[each.number - 1] for each in mirror.story] == [each.record for each in mirror.story]
+    assert [each.record for each in mirror.story] == [each for each in items if type(each) in mirror.records][-LATEST:]
     sent = sum(isinstance(each, SubmitOrder) for each in items)
     assert mirror.fills.buckets()[-1][1] == sent, "each order filled"
 
@@ -50,7 +51,8 @@ def test_the_course_has_a_point_a_bar_and_ends_where_the_hedger_stands(mirrored:
     times = [point.time for point in mirror.curve]
     assert times == sorted(set(times))
     assert 12 < len(times) <= min(CURVE, 24)
-    made, since = profit(mirror.state), [each for each in mirror.records[Filled] if each.time >= times[-1]]
+    made, fills = profit(mirror.state), [each.record for each in mirror.records[Filled]]
+    since = [each for each in fills if each.time >= times[-1]]
     assert made is not None
     paid = sum(float(each.fee) + abs(float(each.units)) * 0.01 * SPOT for each in since if isinstance(each, Filled))
     assert mirror.curve[-1].profit == pytest.approx(made, abs=1e-6 + paid), "but for what filled since"

@@ -1,0 +1,1 @@
+"""One venue made of several: books seen together, orders split over them to the least expected cost."""

@@ -1,0 +1,46 @@
+"""ccxt: imported here alone, and only where an exchange is served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ccxt
+import ccxt.pro
+
+OrderNotFound = ccxt.OrderNotFound
+AuthenticationError = ccxt.AuthenticationError
+CcxtError = ccxt.BaseError
+Heard = Callable[[Mapping[str, Any]], None]
+
+_DEFINITIVE = (
+    ccxt.InsufficientFunds,
+    ccxt.InvalidOrder,
+    ccxt.BadRequest,
+    ccxt.OperationRejected,
+    ccxt.AuthenticationError,
+    ccxt.ArgumentsRequired,
+    ccxt.NotSupported,
+)
+_UNSURE = (ccxt.OrderNotFound, ccxt.DuplicateOrderId)  # the latter: the first one arrived
+
+
+def rejected(error: Exception) -> bool:
+    """Whether an order whose sending raised this is definitely not at the exchange; of all else it is not known."""
+    return isinstance(error, _DEFINITIVE) and not isinstance(error, _UNSURE)
+
+
+def made(name: str, settings: Mapping[str, Any], heard: Heard | None = None, own: type | None = None) -> Any:
+    """A ccxt.pro exchange that tells `heard` of every message of its websockets before it reads it itself.
+
+    `own`: a class whose methods take the place of ccxt's.
+    """
+
+    class Hooked(*((own,) if own else ()), getattr(ccxt.pro, name)):  # type: ignore[misc]
+        def handle_message(self, client: Any, message: Any) -> Any:
+            if heard is not None and isinstance(message, Mapping):
+                heard(message)
+            return super().handle_message(client, message)
+
+    Hooked.__name__ = name
+    return Hooked(dict(settings))
