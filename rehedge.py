@@ -16,6 +16,7 @@ from envs.types import BadInput
 
 COMMANDS = {  # name: (module:function, what it does)
     "demo": ("train.demo:command", "The whole road on shipped data: calibrate, train, judge, hedge on paper."),
+    "fetch": ("train.fetch_command:command", "Download prices or funding from an exchange."),
     "calibrate": ("train.calibration_command:command", "Fit the market model to real prices."),
     "train": ("train.commands:train", "Learn a policy on the simulated market."),
     "sweep": ("train.sweep_command:command", "Train and judge a grid of policies, and search in it."),

@@ -1,8 +1,9 @@
 """The book to hedge from a file that someone else appends to: one JSON object a line.
 
 `{"type": "BookTraded", "holding": {"id": …, "asset": …, "kind": "option", "units": "-10", …}, "premium": "5000"}`,
-`{"type": "BookSettled", …}`, `{"type": "TargetSet", …}` or, of an option leg, `{"type": "Listed", …}`; the fields are
-those of `serve.events`, without the time. A trade with `"trade": "its id"` counts once, however often it is written.
+`{"type": "BookSettled", …}`, of a perpetual held elsewhere `{"type": "BookFunded", …}`, `{"type": "TargetSet", …}`
+or, of an option leg, `{"type": "Listed", …}`; the fields are those of `serve.events`, without the time. A trade with
+`"trade": "its id"` counts once, however often it is written.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from serve.events import BookSettled, BookTraded, Event, Listed, QuoteEvent, TargetSet
+from serve.events import BookFunded, BookSettled, BookTraded, Event, Listed, QuoteEvent, TargetSet
 from serve.lines import Lines
 from serve.people import command
 from serve.state import State
 
-KINDS = (BookTraded, BookSettled, TargetSet, Listed)
+KINDS = (BookTraded, BookSettled, BookFunded, TargetSet, Listed)
 
 
 class BookFile:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 import serve.breakers
 from envs.types import BadInput
 from serve.events import Event, QuoteEvent
+from serve.oracle import Price
 from serve.states import BreakerClass, Discipline, Finding
 
 Recollection = tuple[float, ...]  # what a breaker carries from one event to the next; empty at first
@@ -48,7 +49,7 @@ class View:
     quotes: Mapping[str, QuoteEvent]
     ages: Mapping[str, int]  # milliseconds since fresh, by input: `spot:BTC`, `surface:BTC`, `book`, `positions`, …
     market_open: Mapping[str, bool]
-    sources: Mapping[str, tuple[tuple[str, float, int], ...]]  # (source, price, quoted_at)
+    prices: Mapping[str, Price]  # the oracle's
     volatility: Mapping[str, float]  # filtered, per √year; an asset is missing until its filter is warm
     intensity: Mapping[str, float]  # filtered shock intensity over its calm level
     profit: float | None  # since the start, marked, quote currency

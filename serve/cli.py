@@ -57,6 +57,9 @@ def serve(
     market: Annotated[
         Path | None, typer.Option(help="A file of listed volatilities and other sources' prices, JSON lines.")
     ] = None,
+    funding: Annotated[
+        str, typer.Option(help='Recorded funding, one per asset: btc, or a file; "": the calibrated mean.')
+    ] = "",
     anchor: Anchored = None,
     as_json: AsJson = False,
 ) -> None:
@@ -66,7 +69,9 @@ def serve(
     """
     with exits():
         settings = configs.load(config)
-        source = Source(tuple(feed.split(",")), time_of(first, "--from"), days, speed, follow, market=market)
+        paid = tuple(filter(None, funding.split(",")))
+        begin = time_of(first, "--from")
+        source = Source(tuple(feed.split(",")), begin, days, speed, follow, market=market, funding=paid)
         tally, kept = Tally(), _made(journal, anchor)
         try:
             core = _watched(lambda told: run(settings, kept, source, told), tally, quiet=as_json)

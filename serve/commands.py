@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from serve.oracle import Price
+
 
 @dataclass(frozen=True)
 class Output:
@@ -65,6 +67,7 @@ class Denied(Output):
     symbol: str
     units: Decimal
     reason: str
+    price: Price | None = None  # the oracle's, where it decided
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class Decision(Output):
     limits: str
     action: tuple[float, ...]
     legs: tuple[Intent, ...]
+    prices: tuple[Price, ...] = ()  # the oracle's, which the collar is around
 
 
 @dataclass(frozen=True)

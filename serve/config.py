@@ -7,13 +7,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
+from agents.carry import Threshold
 from envs.calibration import Finite, NonNegative, Positive, Section, read_toml, validated
 from envs.types import BadInput
 from serve import breaker
 from serve.breaker import Breaker
 from serve.limits import Limits
+from serve.oracle import Rules as Oracle
+from serve.venues.settings import ExchangeSettings
 
 WEEK_MINUTES = 7 * 24 * 60
 Lot = Annotated[Decimal, Field(gt=0)]
@@ -58,22 +61,38 @@ class Clocks(Section):
 
 
 class Venue(Section):
+    """The paper venue."""
+
     name: Literal["paper"]
     seed: int = Field(default=0, ge=0)  # of the rejections and delays that the task's execution asks for
     latency_seconds: NonNegative = 0.0  # before an order reaches the venue's book
 
 
+def _kind(raw: Any) -> str:
+    """Of a venue's settings, by its name: paper, several exchanges, or one."""
+    name = raw.get("name") if isinstance(raw, Mapping) else getattr(raw, "name", None)
+    return str(name) if name == "paper" else "exchange"
+
+
+AnyVenue = Annotated[
+    Annotated[Venue, Tag("paper")] | Annotated[ExchangeSettings, Tag("exchange")], Discriminator(_kind)
+]
+
+
 class Book(Section):
-    """Where the book to hedge comes from: the paper desk, which sells the task's own claims, or a file that grows."""
+    """Where the book to hedge comes from: the paper desk, which trades the task's own claims, or a file that grows."""
 
     source: Literal["desk", "file"]
-    roll: bool = False  # desk: sell the next claims when the last have expired
+    roll: bool = False  # desk: trade the next claims when the last have expired
+    carry: Threshold | None = None  # desk: hold what earns funding only while it pays
     path: str | None = None  # file: JSON, one trade a line
 
     @model_validator(mode="after")
     def _located(self) -> Self:
         if (self.source == "file") != (self.path is not None):
             raise ValueError('book.path belongs to source = "file", and to no other')
+        if self.source == "file" and self.carry is not None:
+            raise ValueError('book.carry belongs to source = "desk", and to no other')
         return self
 
 
@@ -144,13 +163,14 @@ class ServeConfig(Section):
     assets: tuple[Asset, ...] = Field(min_length=1)
     legs: tuple[Leg, ...] = Field(min_length=1)
     clocks: Clocks
-    venue: Venue
+    venue: AnyVenue
     book: Book
     targets: dict[str, Target]  # by asset
     bands: Bands
     execution: Execution
     stress: Stress
     reconcile: Reconcile
+    oracle: Oracle
     limits: Limits
     breakers: dict[str, dict[str, Any]]
 
@@ -166,6 +186,7 @@ class ServeConfig(Section):
     def _named(self) -> Self:
         assets, symbols = [each.name for each in self.assets], [each.symbol for each in self.legs]
         _same("targets", self.targets, assets)
+        _same("oracle.assets", self.oracle.assets, assets)
         _same("limits.assets", self.limits.assets, assets)
         _same("limits.legs", self.limits.legs, symbols)
         return self

@@ -238,6 +238,7 @@ class Decider:
             limits=self._setup.limits_sha256,
             action=action,
             legs=legs,
+            prices=tuple(self._setup.prices(state).values()),
         )
 
 

@@ -1,55 +1,79 @@
-"""The paper desk: sells the task's own claims at their marks, settles them at expiry, sells anew if it rolls."""
+"""The paper desk: trades the task's own claims at their marks, settles them at expiry, trades anew if it rolls.
+
+By a threshold rule it holds what earns funding only while that pays, and is flat otherwise.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from envs import portfolio
-from envs.instrument import Opening, View
+from envs.instrument import Instrument, Opening, View
 from envs.instruments.option import Option
+from envs.instruments.perpetual import Perpetual
+from envs.instruments.spot import Spot
 from envs.portfolio import Portfolio
 from envs.types import BadInput
+from serve.carrying import CENT_PARTS, Funding, Signal
 from serve.config import Book as Settings
-from serve.events import BookSettled, BookTraded, Event, Holding, Listed, QuoteEvent
+from serve.events import BookSettled, BookTraded, Event, Listed, QuoteEvent
+from serve.holding import Holding
 from serve.market import Market
 from serve.state import State
-
-_CENT_PARTS = Decimal("1e-8")
 
 
 class Desk:
     """What is drawn at random comes from the settings' seed and the number of the book."""
 
     def __init__(self, settings: Settings, market: Market, seed: int) -> None:
-        """Raises BadInput for claims that a desk on paper cannot sell."""
-        self._settings, self._market, self._seed = settings, market, seed
+        """Raises BadInput for claims that a desk on paper cannot trade, or not by a threshold rule."""
+        self._settings, self._market, self._seed, self._sold = settings, market, seed, 0
         for claim in market.contract.claims:
             instrument = claim.instrument
-            if not isinstance(instrument, Option) or instrument.averaging_hours > 0:
+            averaged = isinstance(instrument, Option) and instrument.averaging_hours > 0
+            if averaged or not isinstance(instrument, Option | Perpetual | Spot):
                 raise BadInput(
-                    f"book.source: the desk cannot sell a {instrument.kind} of this task; give a file instead"
+                    f"book.source: the desk cannot trade a {instrument.kind} of this task; give a file instead"
                 )
-        self._sold = 0
+            if settings.carry is not None and (isinstance(instrument, Option) or instrument.asset > 0):
+                raise BadInput("book.carry: only of one asset's spot or perpetual; drop it for this task")
+        self._funding = Funding(market.bar)
+        self._signal = None if settings.carry is None else Signal(settings.carry, market.bar)
 
     def remember(self, events: Iterable[Event]) -> None:
-        """What the journal says this desk did before a restart."""
-        self._sold = max((_number(each) for each in events if isinstance(each, BookTraded)), default=0)
+        """What the journal says of this desk and of the market before a restart."""
+        for event in events:
+            if isinstance(event, BookTraded):
+                self._sold = max(self._sold, _number(event))
+            elif isinstance(event, QuoteEvent):
+                self._looked(event, ())
 
     def saw(self, quote: QuoteEvent, state: State) -> tuple[Event, ...]:
         """What the desk does after this quote."""
-        expired = [h for h in state.book.holdings.values() if h.expiry is not None and h.expiry <= quote.time]
-        if expired:
+        held = state.book.holdings.values()
+        paid = self._looked(quote, held)
+        left = self._signal is not None and not self._signal.on
+        ended = [each for each in held if left or (each.expiry is not None and each.expiry <= quote.time)]
+        if ended:
             whole = all(each.time >= quote.time for each in state.quotes.values())
-            return tuple(self._settled(each, state.quotes[each.asset]) for each in expired) if whole else ()
-        flat = not state.book.holdings and not any(state.ledger.position(s) for s in self._market.symbols)
+            return (*paid, *(self._settled(each, state.quotes[each.asset]) for each in ended)) if whole else paid
+        flat = not held and not left and not any(state.ledger.position(s) for s in self._market.symbols)
         ready = len(state.quotes) == len(state.pasts) and not state.reserved
-        return self._opened(quote, state) if flat and ready and (self._sold == 0 or self._settings.roll) else ()
+        again = self._sold == 0 or self._settings.roll or self._signal is not None
+        return self._opened(quote, state) if flat and ready and again else paid
+
+    def _looked(self, quote: QuoteEvent, held: Iterable[Holding]) -> tuple[Event, ...]:
+        """What the holdings were paid."""
+        if self._signal is not None:
+            self._signal.saw(quote)
+        return self._funding.saw(quote, held)
 
     def _opened(self, quote: QuoteEvent, state: State) -> tuple[Event, ...]:
         """The task's listed hedges and claims, as the simulator opens them; expiries on the bar grid."""
@@ -83,35 +107,44 @@ class Desk:
 
     def _traded(self, claim: int, copy: int, claims: Portfolio, views: Sequence[View], now: int) -> BookTraded:
         """At its mark; the units to the decimal that the journal holds."""
-        option, terms = self._market.contract.claims[claim].instrument, claims.terms[claim]
-        assert isinstance(option, Option), "checked when the desk was made"
-        view = views[option.asset]
-        value = float(option.greeks(terms, view).value[0, copy])
-        price = Decimal(value if option.settlement == "cash" else value / float(view.quote.spot))
-        units = Decimal(float(claims.units[claim][0, copy])).quantize(_CENT_PARTS)
+        instrument, terms = self._market.contract.claims[claim].instrument, claims.terms[claim]
+        view = views[instrument.asset]
+        value = float(instrument.greeks(terms, view).value[0, copy])
         holding = Holding(
             id=f"{self._sold}-{claim + 1}-{copy + 1}",
-            asset=list(self._market.assets)[option.asset],
-            kind="option",
-            units=units,
+            asset=list(self._market.assets)[instrument.asset],
+            units=Decimal(float(claims.units[claim][0, copy])).quantize(CENT_PARTS),
             expiry=self._expiry(now, int(terms.bars_left[0, copy])),
-            right=option.right,
-            strike=float(terms.strike[0, copy]),
-            settlement=option.settlement,
+            **_terms(instrument, terms, copy),
         )
-        return BookTraded(now, holding, (-units * price).quantize(_CENT_PARTS))
+        price = Decimal(value / float(view.quote.spot) if holding.settlement == "coin" else value)
+        return BookTraded(now, holding, (-holding.units * price).quantize(CENT_PARTS))
 
     def _expiry(self, now: int, bars_left: int) -> int:
         return (now // self._market.bar + bars_left) * self._market.bar
 
     def _settled(self, holding: Holding, quote: QuoteEvent) -> BookSettled:
-        """At the last quotes of a bar, whose end follows."""
-        assert holding.strike is not None, "an option has a strike"
-        sign = 1 if holding.right == "call" else -1
-        payoff = max(0.0, sign * (quote.spot - holding.strike))
-        paid = Decimal(payoff if holding.settlement == "cash" else payoff / quote.spot)
-        cash = (holding.units * paid).quantize(_CENT_PARTS) + 0  # no negative zero
+        """At the quote: of what expires, the last of a bar, whose end follows."""
+        worth = _worth(holding, quote)
+        paid = Decimal(worth / quote.spot if holding.settlement == "coin" else worth)
+        cash = (holding.units * paid).quantize(CENT_PARTS) + 0  # no negative zero
         return BookSettled(quote.time, holding.id, quote.spot, cash, more=True)
+
+
+def _terms(instrument: Instrument, terms: Any, copy: int) -> dict[str, Any]:
+    """What the holding of one copy has besides its units and its end."""
+    if not isinstance(instrument, Option):
+        return {"kind": instrument.kind}
+    strike = float(terms.strike[0, copy])
+    return {"kind": "option", "right": instrument.right, "strike": strike, "settlement": instrument.settlement}
+
+
+def _worth(holding: Holding, quote: QuoteEvent) -> float:
+    """Of one base unit at its end."""
+    if holding.strike is None:
+        return quote.mark if holding.kind == "perpetual" else quote.spot
+    sign = 1 if holding.right == "call" else -1
+    return max(0.0, sign * (quote.spot - holding.strike))
 
 
 def _number(event: BookTraded) -> int:

@@ -6,9 +6,11 @@ import math
 from decimal import Decimal
 
 from serve.clock import SECOND, YEAR
+from serve.config import ServeConfig
 from serve.errors import Refused
 from serve.events import (
     BalanceReport,
+    BookFunded,
     BookSettled,
     BookTraded,
     Deleveraged,
@@ -33,7 +35,7 @@ DATED = (QuoteEvent, SurfaceQuote, SourcePrice)
 REPORTED = (PositionsReport, BalanceReport)
 
 
-def checked(state: State, event: Event, market: Market, future_seconds: float) -> None:
+def checked(state: State, event: Event, market: Market, config: ServeConfig) -> None:
     """Raises Refused for a message that is malformed, names what is not served, or is dated as it cannot be."""
     if isinstance(event, Malformed):
         raise Refused(f"{event.source}: {event.reason}")
@@ -42,10 +44,13 @@ def checked(state: State, event: Event, market: Market, future_seconds: float) -
         raise Refused(f"asset {asset} is not served")
     if symbol is not None and symbol not in market.symbols:
         raise Refused(f"symbol {symbol} is not served")
+    if isinstance(event, SourcePrice) and event.source not in config.oracle.assets[event.asset].names:
+        raise Refused(f"{event.source} is no source of {event.asset} in the settings")
+    ahead = config.clocks.future_seconds
     if isinstance(event, DATED):
-        _dated(state, event, future_seconds)
+        _dated(state, event, ahead)
     if isinstance(event, REPORTED):
-        _timed(event.time, event.as_of, _told(state, event), future_seconds)
+        _timed(event.time, event.as_of, _told(state, event), ahead)
     if (reason := _wrong(event, market)) is not None:
         raise Refused(reason)
 
@@ -152,7 +157,7 @@ def _wrong_money(event: Event) -> str | None:
         if not (event.price.is_finite() and (event.price > 0 or worthless)):
             return f"price {event.price}"
     amounts: tuple[Decimal, ...] = ()
-    if isinstance(event, FundingPaid | BalanceReport | BookSettled):
+    if isinstance(event, FundingPaid | BalanceReport | BookFunded | BookSettled):
         amounts = (event.cash,)
     elif isinstance(event, PositionsReport):
         amounts = tuple(units for _, units in event.positions)

@@ -19,6 +19,7 @@ from serve.events import (
     Acknowledged,
     BalanceReport,
     BarClosed,
+    BookFunded,
     BookSettled,
     BookTraded,
     Cancelled,
@@ -79,6 +80,7 @@ class Engine:
             DecisionDue: facts.due,
             BookTraded: facts.traded,
             BookSettled: facts.settled,
+            BookFunded: facts.funded,
             TargetSet: facts.targeted,
             Listed: facts.listed,
             VenueTime: facts.venue_timed,
@@ -142,7 +144,7 @@ class Engine:
         state, name = self._faded(replace(state, time=event.time)), type(event).__name__
         apply = self._facts.get(type(event))
         try:
-            edge.checked(state, event, self.setup.market, self.setup.config.clocks.future_seconds)
+            edge.checked(state, event, self.setup.market, self.setup.config)
             state = state if apply is None else apply(state, event)
             own = getattr(event, "asset", None)
             return self._revalued(state, own) if isinstance(event, REVALUED) else state, []

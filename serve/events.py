@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from serve.holding import Holding as Holding
+
 
 @dataclass(frozen=True)
 class Event:
@@ -23,6 +25,7 @@ class Started(Event):
     task: str
     trained: str  # what the model was trained on; empty where none is loaded
     model: str  # SHA-256 of the weights; empty where none is loaded
+    venue: str = ""  # what an exchange's ids and contracts were, as JSON; empty where nothing is sent to one
 
 
 @dataclass(frozen=True)
@@ -88,24 +91,6 @@ class Heartbeat(Event):
 
 
 @dataclass(frozen=True)
-class Holding:
-    """One position of the book that is to be hedged. What its kind does not have is None."""
-
-    id: str
-    asset: str
-    kind: Literal["option", "spot", "perpetual", "future", "liquidity_position"]
-    units: Decimal  # base units; short is negative
-    expiry: int | None = None  # of an option or a dated future
-    right: Literal["call", "put"] | None = None
-    strike: float | None = None
-    style: Literal["european", "american"] = "european"
-    settlement: Literal["cash", "coin"] = "cash"
-    lower: float | None = None  # of a liquidity position's range
-    upper: float | None = None
-    entry: float | None = None  # the spot at which a unit of a liquidity position is worth one base unit
-
-
-@dataclass(frozen=True)
 class BookTraded(Event):
     """The desk traded: the holding is new, or these units are added to it. A trade with an id counts once."""
 
@@ -123,6 +108,14 @@ class BookSettled(Event):
     price: float  # of the index at settlement
     cash: Decimal  # received; paid is negative
     more: bool = False
+
+
+@dataclass(frozen=True)
+class BookFunded(Event):
+    """A holding earned, or cost, what it stays: a perpetual's funding."""
+
+    holding: str
+    cash: Decimal  # received; paid is negative
 
 
 @dataclass(frozen=True)
@@ -208,6 +201,7 @@ class Inference(Event):
 class FundingPaid(Event):
     symbol: str
     cash: Decimal  # received; paid is negative
+    payment: str = ""  # the venue's id of it; empty where it has none
 
 
 @dataclass(frozen=True)
@@ -238,6 +232,7 @@ class Deleveraged(Event):
     units: Decimal  # change of our position
     price: Decimal  # what it cost to close within
     why: Literal["deleveraged", "liquidated", "expired"] = "deleveraged"
+    trade: str = ""  # the venue's id of it; empty where it has none
 
 
 @dataclass(frozen=True)

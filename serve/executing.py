@@ -27,6 +27,14 @@ class Climate:
         return cls(past.volatility / reference, past.intensity)
 
 
+@dataclass(frozen=True)
+class Collar:
+    """No price beyond this share of what the asset is worth."""
+
+    around: Decimal
+    share: Decimal
+
+
 def strain(ramp: Ramp, climate: Climate) -> float:
     """0 up to the calm readings, 1 from the stress readings on, in logarithms between; the worse of the two counts."""
     ends = (
@@ -59,12 +67,11 @@ def slice_size(execution: Execution, state: State, market: Market, symbol: str) 
 
 
 def limit_price(
-    execution: Execution, state: State, market: Market, symbol: str, units: Decimal, collar: Decimal
+    execution: Execution, state: State, market: Market, symbol: str, units: Decimal, collar: Collar
 ) -> Decimal:
-    """The worst price: the stated slippage from the mark, and for a linear leg within the collar around the index."""
+    """The worst price: the stated slippage from the mark, and for a linear leg within the collar."""
     mark, sign = state.mark(symbol), Decimal(1).copy_sign(units)
     if not market.linear(symbol):
         return (mark * (1 + sign * exact(execution.option_slippage))).quantize(TICK)
-    spot = exact(state.valuations[market.asset_of[symbol]].spot)
-    by_mark, by_index = mark * (1 + sign * exact(execution.slippage)), spot * (1 + sign * collar)
-    return (min(by_mark, by_index) if units > 0 else max(by_mark, by_index)).quantize(TICK)
+    by_mark, collared = mark * (1 + sign * exact(execution.slippage)), collar.around * (1 + sign * collar.share)
+    return (min(by_mark, collared) if units > 0 else max(by_mark, collared)).quantize(TICK)

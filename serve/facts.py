@@ -9,6 +9,7 @@ from typing import Literal
 from serve.config import Target
 from serve.errors import Refused
 from serve.events import (
+    BookFunded,
     BookSettled,
     BookTraded,
     DecisionDue,
@@ -74,6 +75,14 @@ def settled(state: State, event: BookSettled) -> State:
     assert holding is not None, "settled raises for what is not there"
     state = _paid(replace(state, book=book), holding.asset, holding.settlement, event.cash)
     return _touched(state, event.time).owing(holding.asset)
+
+
+def funded(state: State, event: BookFunded) -> State:
+    """Raises Refused for a holding that is not in the book."""
+    holding = state.book.holdings.get(event.holding)
+    if holding is None:
+        raise Refused(f"{event.holding} is not in the book")
+    return _paid(state, holding.asset, "cash", event.cash)
 
 
 def targeted(state: State, event: TargetSet) -> State:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from envs import funding, marks
-from envs.history import load_bars
+from envs.history import load_bars, load_funding
 from envs.types import BadInput
-from serve.clock import SECOND, Clock, parse
+from serve.clock import DAY, SECOND, Clock, parse
 from serve.coalescing import Coalescing
 from serve.events import Event, Malformed, QuoteEvent
 from serve.lines import Lines
@@ -50,12 +50,16 @@ class Feed(Protocol):
 class QuoteModel:
     """Fills in what a record of prices lacks, by the same `marks` as the simulator, from the bars that it has seen."""
 
-    def __init__(self, market: Market, asset: str, closes: tuple[float, ...]) -> None:
+    def __init__(
+        self, market: Market, asset: str, closes: tuple[float, ...], paid: Mapping[int, float] | None = None
+    ) -> None:
+        """`paid`: recorded funding per year by the day since 1970; on other days the calibrated mean stands."""
         self.asset, self._market, self._place = asset, market, market.assets[asset]
         self._memory, self._close = market.remembered(self._place, closes), closes[-1]
         self._spot = closes[-1]  # of the quote before
         self._calibration = market.calibrations[self._place]
-        self._funding = funding.funding_rate(one(self._calibration.funding.mean_premium))
+        self._usual = float(funding.funding_rate(one(self._calibration.funding.mean_premium)))
+        self._paid = {} if paid is None else paid
 
     def closed(self, close: float) -> None:
         """A bar ended."""
@@ -66,9 +70,8 @@ class QuoteModel:
         """Its low and high: of the straight way from the quote before."""
         low, high = one(min(spot, self._spot)), one(max(spot, self._spot))
         filter, price, self._spot = self._market.filters[self._place], one(spot), spot
-        made = marks.quote(
-            self._calibration, filter, self._memory, price, low, high, mark=price, funding_rate=self._funding
-        )
+        rate = one(self._paid.get(time // DAY, self._usual))
+        made = marks.quote(self._calibration, filter, self._memory, price, low, high, mark=price, funding_rate=rate)
         values: dict[str, Any] = {name: float(value) for name, value in vars(made).items()}
         return QuoteEvent(time=time, asset=self.asset, quoted_at=time, **values)
 
@@ -183,6 +186,12 @@ def read_bars(path_or_name: str) -> list[Bar]:
     starts = (round(start.timestamp() * SECOND) for start in frame.index)
     prices = frame[["open", "high", "low", "close"]].itertuples(index=False)
     return [Bar(start, *map(float, row)) for start, row in zip(starts, prices, strict=True)]
+
+
+def read_funding(path_or_name: str) -> dict[int, float]:
+    """Per year, by the day since 1970. Raises BadInput."""
+    rates = load_funding(path_or_name)
+    return {round(day.timestamp() * SECOND) // DAY: float(rate) for day, rate in rates.items()}
 
 
 def split(bars: list[Bar], first: int, count: int, warmup: int, length: int) -> tuple[tuple[float, ...], list[Bar]]:

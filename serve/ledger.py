@@ -39,7 +39,7 @@ class Account:
 @dataclass(frozen=True)
 class Ledger:
     accounts: Mapping[str, Account] = field(default_factory=dict)  # by symbol
-    book: Decimal = ZERO  # premiums and settlements received so far; paid is negative
+    book: Decimal = ZERO  # premiums, settlements and funding received so far; paid is negative
     coins: Mapping[str, Decimal] = field(default_factory=dict)  # the same where they change hands in an asset's coin
 
     def account(self, symbol: str) -> Account:

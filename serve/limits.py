@@ -70,7 +70,7 @@ class Limits(Section):
     notional: Limit  # quote currency, of all hedges, long and short added
     order_value: Limit  # quote currency, of one order at the mark; a larger hedge goes out in slices
     deployment: Deployment
-    collar: Decimal = Field(gt=0, lt=1)  # of the perpetual's mark, and of what is paid, around the index
+    collar: Decimal = Field(gt=0, lt=1)  # of the perpetual's mark, and of what is paid, around the oracle's price
     max_messages: int = Field(gt=0)  # orders within `per_seconds`
     per_seconds: int = Field(gt=0, le=HOUR // SECOND)  # the core remembers an hour
     override_seconds: int = Field(gt=0)  # that a person's override of a soft limit lasts
@@ -118,7 +118,7 @@ class Exposure:
     largest: Limit  # order, base units
     value: Limit  # of an order, quote currency
     slice: Decimal  # the most that is sent at once for the market's sake, base units
-    basis: Decimal | None  # |mark over index − 1| of a linear leg
+    basis: Decimal | None  # |mark over the oracle's price − 1| of a linear leg
     sent: tuple[int, ...]  # when past orders left
     overridden: frozenset[str] = frozenset()  # soft limits that a person has lifted for now
 
@@ -130,6 +130,7 @@ class Ruling:
     units: Decimal
     reason: str
     again: bool = False
+    collared: bool = False  # the oracle's price decided
 
 
 def ruled(limits: Limits, wanted: Decimal, exposure: Exposure, rule: Rule, now: int) -> Ruling:
@@ -138,6 +139,9 @@ def ruled(limits: Limits, wanted: Decimal, exposure: Exposure, rule: Rule, now: 
         return Ruling(Decimal(0), f"halted: {rule.value}")
     if (reason := _held_up(limits, exposure, now)) is not None:
         return Ruling(Decimal(0), reason, again=True)
+    if exposure.basis is not None and exposure.basis > limits.collar:
+        words = f"mark is {exposure.basis:.2%} from the oracle's price, collar {limits.collar:.2%}"
+        return Ruling(Decimal(0), words, again=True, collared=True)
     units, reason, again = wanted, "", False
     for bound, words, retried in _bounds(limits, wanted, exposure, rule):
         if abs(units) > bound:
@@ -155,8 +159,6 @@ def _held_up(limits: Limits, exposure: Exposure, now: int) -> str | None:
         return f"{limits.max_messages} orders were sent within {limits.per_seconds} s, the limit"
     if exposure.mark < TICK:
         return f"{exposure.symbol} is worth nothing"
-    if exposure.basis is not None and exposure.basis > limits.collar:
-        return f"mark is {exposure.basis:.2%} from the index, collar {limits.collar:.2%}"
     return None
 
 

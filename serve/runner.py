@@ -13,6 +13,7 @@ from serve.commands import Alert, Ask, CancelOrder, Infer, LookUp, Output, Submi
 from serve.engine import Engine
 from serve.errors import JournalBroken, JournalError, ReplayMismatch
 from serve.events import (
+    BookFunded,
     BookSettled,
     BookTraded,
     Deleveraged,
@@ -37,6 +38,7 @@ _ONCE = (
     Operator,
     BookTraded,
     BookSettled,
+    BookFunded,
     TargetSet,
     FundingPaid,
     Deleveraged,

@@ -8,7 +8,7 @@ from decimal import Decimal
 from serve import hearing
 from serve.clock import SECOND
 from serve.commands import Decision, Denied, Intent, Output, SubmitOrder
-from serve.executing import Climate, limit_price, shrunk, slice_size
+from serve.executing import Climate, Collar, limit_price, shrunk, slice_size
 from serve.exposure import exact, within
 from serve.frozen import replace
 from serve.limits import Exposure, Limit, Rule, Ruling, recent, ruled
@@ -40,7 +40,8 @@ class Sender:
             if (short := intent.wanted - ruling.units) != 0:
                 if not market.linear(symbol):
                     missing[asset] = missing.get(asset, 0.0) + self._delta(state, symbol, short)
-                denials.append(Denied(state.time, symbol, short, ruling.reason))
+                price = self.setup.prices(state)[asset] if ruling.collared else None
+                denials.append(Denied(state.time, symbol, short, ruling.reason, price))
                 if ruling.again or ruling.units != 0:
                     clipped.add(asset)
             if ruling.units != 0:
@@ -73,7 +74,8 @@ class Sender:
         waits = rests(works, state, market, symbol, source)
         life = works.resting_seconds if waits else config.clocks.order_life_seconds
         expires = state.time + round(life * SECOND)
-        worst = limit_price(works, state, market, symbol, units, config.limits.collar)
+        collar = Collar(self._worth(state, symbol), config.limits.collar)
+        worst = limit_price(works, state, market, symbol, units, collar)
         price = touch(state, market, symbol, units) if waits else worst
         order = Order(name, symbol, units, state.time, expires, state.mark(symbol), rests=waits)
         crosses = any(each.symbol == symbol and each.left * units < 0 for each in state.reserved)
@@ -106,11 +108,12 @@ class Sender:
         return ruled(config.limits, intent.wanted, exposure, _rule(state, source), state.time)
 
     def _basis(self, state: State, symbol: str) -> Decimal | None:
-        """How far a linear leg's mark is from the index."""
-        if not self.setup.market.linear(symbol):
-            return None
-        spot = exact(state.valuations[self.setup.market.asset_of[symbol]].spot)
-        return abs(state.mark(symbol) / spot - 1)
+        """How far a linear leg's mark is from the oracle's price."""
+        return abs(state.mark(symbol) / self._worth(state, symbol) - 1) if self.setup.market.linear(symbol) else None
+
+    def _worth(self, state: State, symbol: str) -> Decimal:
+        """Of the leg's asset, by the oracle."""
+        return exact(self.setup.prices(state)[self.setup.market.asset_of[symbol]].value)
 
 
 def _rule(state: State, source: str) -> Rule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,7 +17,10 @@ from serve.clock import SECOND, parse
 from serve.config import ServeConfig, build_breakers
 from serve.events import Started
 from serve.exposure import Limited
+from serve.frozen import kept
 from serve.market import Listing, Market
+from serve.oracle import Price, priced
+from serve.state import State
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Setup:
     market: Market
     limited: Limited
     breakers: dict[str, Breaker]
+    prices: Callable[[State], Mapping[str, Price]]  # the oracle's, by asset
 
     @property
     def surface_life(self) -> float:
@@ -50,6 +55,10 @@ def opened(started: Started) -> Setup:
         market=market,
         limited=Limited(market, config.limits),
         breakers=build_breakers(config.breakers, "config"),
+        prices=kept(
+            lambda state: priced(config.oracle, state.quotes, state.sources, state.time),
+            lambda state: (state.quotes, state.sources, state.time),
+        ),
     )
     setup.trained(started.trained)
     return setup

@@ -29,10 +29,7 @@ def view(setup: Setup, state: State, event: Event, question: Question | None) ->
         quotes=state.quotes,
         ages={name: state.time - at for name, at in state.fresh.items()},
         market_open={each.name: is_open(each, state.time) for each in setup.config.assets},
-        sources={
-            asset: tuple((each.source, each.price, each.quoted_at) for each in own.values())
-            for asset, own in state.sources.items()
-        },
+        prices=setup.prices(state),
         volatility={name: past.volatility for name, past in state.pasts.items()} if warm else {},
         intensity={name: past.intensity for name, past in state.pasts.items()} if warm else {},
         **vars(whole(state)),

@@ -9,7 +9,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from io import BufferedRandom
@@ -53,39 +54,51 @@ def fetched(
     if out.exists():
         raise BadInput(f"{out} is there already; remove it, or choose another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
-    with Part(out.with_name(out.name + ".part"), request) as part:
+    path = out.with_name(out.name + ".part")
+    with taken_up(path, request) as part:
         if part.known < request.last:
             for until, rows in source().pages(part.known):
                 part.add(until, rows)
                 progress((until - request.first) / (request.last - request.first))
         rows = part.rows()
         if not rows:
-            os.remove(part.path)
+            os.remove(path)
             raise BadInput(f"{request.exchange} has no {request.what} of {request.symbol} in that time; choose another")
         unique = {row[0]: row for row in rows}
         lines = _bars(unique) if request.what == "bars" else _daily(unique)
         _written(out, [HEADS[request.what], *lines])
-        os.remove(part.path)
+        os.remove(path)
     return _told(request, out, len(rows) - len(unique))
 
 
-class Part:
-    """The file that grows. Raises BadInput where another request's is in the way, or another process writes it."""
-
-    def __init__(self, path: Path, request: Request) -> None:
-        self.path, self.known, head = path, request.first, json.dumps(asdict(request)) + "\n"
-        self._file: BufferedRandom = open(path, "a+b")  # noqa: SIM115
+@contextmanager
+def taken_up(path: Path, request: Request) -> Iterator[Part]:
+    """Raises BadInput where another request's part is in the way, or another process writes it."""
+    with open(path, "a+b") as file:
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BadInput(f"{path} is being written by another fetch; wait for it, or choose another --out") from None
-        self._take_up(head)
+        yield Part(file, request)
 
-    def __enter__(self) -> Part:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+class Part:
+    """The file that grows, and up to which time all is known."""
+
+    def __init__(self, file: BufferedRandom, request: Request) -> None:
+        """Without what follows the last page that came whole. Raises BadInput for another request's."""
+        self._file, self.known, head = file, request.first, json.dumps(asdict(request)) + "\n"
+        file.seek(0)
+        kept = file.read().decode()
+        if "\n" in kept and not kept.startswith(head):
+            raise BadInput(f"{file.name} is of another request; remove it, or ask for the same again")
+        marks = [line for line in kept.splitlines(keepends=True) if line.startswith("@") and line.endswith("\n")]
+        if marks:
+            self.known = int(marks[-1][1:])
+            file.truncate(kept.rindex(marks[-1]) + len(marks[-1]))
+        else:
+            file.truncate(0)
+            self._append(head)
 
     def add(self, until: int, rows: Iterable[Row]) -> None:
         """A page, on the disk when this returns."""
@@ -97,20 +110,6 @@ class Part:
         self._file.seek(0)
         lines = self._file.read().decode().splitlines()[1:]
         return [line.split(",") for line in lines if not line.startswith("@")]
-
-    def _take_up(self, head: str) -> None:
-        """Without what follows the last page that came whole."""
-        self._file.seek(0)
-        kept = self._file.read().decode()
-        if "\n" in kept and not kept.startswith(head):
-            raise BadInput(f"{self.path} is of another request; remove it, or ask for the same again")
-        marks = [line for line in kept.splitlines(keepends=True) if line.startswith("@") and line.endswith("\n")]
-        if marks:
-            self.known = int(marks[-1][1:])
-            self._file.truncate(kept.rindex(marks[-1]) + len(marks[-1]))
-        else:
-            self._file.truncate(0)
-            self._append(head)
 
     def _append(self, text: str) -> None:
         self._file.write(text.encode())
@@ -124,7 +123,7 @@ def _bars(unique: dict[str, list[str]]) -> list[str]:
 
 
 def _daily(unique: dict[str, list[str]]) -> list[str]:
-    """What each day paid, as the mean of three rates of eight hours; days with fewer payments than usual are left out."""
+    """What each day paid, as the mean of three rates of eight hours; days with fewer payments than usual are out."""
     days: dict[int, dict[int, float]] = {}
     for time, rate in unique.values():
         hour = round(int(time) / HOUR)

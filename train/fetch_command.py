@@ -77,8 +77,8 @@ def _words(found: Fetched, what: What) -> str:
     if found.missing:
         lines.append(f"{found.missing:,} {rows} of the time asked for are missing")
     lines += [f"gap before {gap.time}: {gap.detail}" for gap in found.gaps[:SHOWN]]
-    if more := len(found.gaps) - SHOWN:
-        lines += [f"and {more} more gaps"] * (more > 0)
+    if (more := len(found.gaps) - SHOWN) > 0:
+        lines.append(f"and {more} more gaps")
     if found.duplicates:
         lines.append(f"{found.duplicates:,} rows came twice and are dropped")
     return "\n".join(lines)

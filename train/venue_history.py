@@ -1,4 +1,4 @@
-"""What an exchange keeps of its past, asked for through ccxt a page at a time. All that knows ccxt here is in this file."""
+"""What an exchange keeps of its past, asked for through ccxt a page at a time; no other file here knows ccxt."""
 
 from __future__ import annotations
 

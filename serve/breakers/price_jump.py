@@ -1,4 +1,4 @@
-"""Trips when the spot moves further between quotes than its volatility explains."""
+"""Trips when the price moves further between quotes than its volatility explains."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from serve.threshold import Above, worst
 
 
 class PriceJump:
-    """Moves are measured from the last quote that was believed, so one bad tick clears itself and a real jump does not.
+    """Moves of the oracle's price, from that at the last quote that was believed: one bad tick clears itself and a real
+    jump does not, and an index that moves alone is for `oracle_deviation`.
 
-    The recollection is, for each asset, that quote's spot and time, and the number of doubted quotes since: what one
+    The recollection is, for each asset, that price and quote's time, and the number of doubted quotes since: what one
     asset's quote makes doubtful, another's does not clear.
     """
 
@@ -36,27 +37,28 @@ class PriceJump:
         quote, assets = view.event, sorted(view.market_open)
         memory = memory or (0.0,) * 3 * len(assets)
         place = 3 * assets.index(quote.asset)
-        finding, own = self._judged(quote, memory[place : place + 3], view.volatility.get(quote.asset))
+        price, volatility = view.prices[quote.asset].value, view.volatility.get(quote.asset)
+        finding, own = self._judged(quote, price, memory[place : place + 3], volatility)
         memory = (*memory[:place], *own, *memory[place + 3 :])
         doubted_elsewhere = any(memory[k] > 0 for k in range(2, len(memory), 3) if k != place + 2)
         return (None if finding is not None and not finding.breached and doubted_elsewhere else finding), memory
 
     def _judged(
-        self, quote: QuoteEvent, own: Recollection, volatility: float | None
+        self, quote: QuoteEvent, price: float, own: Recollection, volatility: float | None
     ) -> tuple[Finding | None, Recollection]:
-        """One asset's; a spot of 0 stands for none seen yet."""
+        """One asset's; a price of 0 stands for none seen yet."""
         if own[0] == 0:
-            return None, (quote.spot, float(quote.quoted_at), 0.0)
-        finding = self._measure(quote, own, volatility)
+            return None, (price, float(quote.quoted_at), 0.0)
+        finding = self._measure(quote, price, own, volatility)
         doubted = own[2] + 1 if finding.breached else 0.0
         if finding.breached and doubted < self.settings.confirmations:
             return finding, (own[0], own[1], doubted)
-        return finding, (quote.spot, float(quote.quoted_at), 0.0)
+        return finding, (price, float(quote.quoted_at), 0.0)
 
-    def _measure(self, quote: QuoteEvent, memory: Recollection, volatility: float | None) -> Finding:
-        limits, move = self.settings, abs(math.log(quote.spot / memory[0]))
+    def _measure(self, quote: QuoteEvent, price: float, memory: Recollection, volatility: float | None) -> Finding:
+        limits, move = self.settings, abs(math.log(price / memory[0]))
         elapsed = max(quote.quoted_at - memory[1], limits.shortest_seconds * SECOND)
         sigmas = 0.0 if volatility is None else move / (volatility * math.sqrt(elapsed / YEAR))
-        words = f"spot went from {memory[0]:.2f} to {quote.spot:.2f} in {elapsed / SECOND:.0f} s: "
+        words = f"price went from {memory[0]:.2f} to {price:.2f} in {elapsed / SECOND:.0f} s: "
         words += f"{move:.2%} and {sigmas:.1f} sigmas, limits {limits.fraction.entry:.2%} and {limits.sigmas.entry:g}"
         return worst((limits.fraction.finding(move, words), limits.sigmas.finding(sigmas, words)))

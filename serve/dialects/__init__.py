@@ -54,6 +54,17 @@ class Payment:
 
 
 @dataclass(frozen=True)
+class Delivery:
+    """Of an option that expired: the change of our position, and what a unit was worth."""
+
+    id: str
+    symbol: str
+    units: Decimal
+    price: Decimal
+    time: int
+
+
+@dataclass(frozen=True)
 class Rights:
     """What the key may do."""
 
@@ -154,8 +165,12 @@ class Dialect:
     async def money(self, x: Any, symbols: Sequence[str]) -> Money:
         raise NotImplementedError
 
-    async def payments(self, x: Any, symbols: Sequence[str], since: int) -> list[Payment]:
-        """Of funding, since a time of the exchange's."""
+    def fee(self, raw: Raw) -> Decimal:
+        """Of a trade, quote currency; paid is positive."""
+        return Decimal(str(raw["fee"]["cost"]))
+
+    async def payments(self, x: Any, symbols: Sequence[str], since: int) -> list[Payment | Delivery]:
+        """Of funding, and settlements of what expired, since a time of the exchange's, oldest first."""
         found = [raw for symbol in symbols for raw in await x.fetch_funding_history(symbol, since)]
         return [Payment(str(r["id"]), r["symbol"], Decimal(str(r["amount"])), int(r["timestamp"])) for r in found]
 
@@ -170,9 +185,18 @@ class Dialect:
         """Everything of the account is cancelled so many seconds from now, unless this is called again before."""
         await x.cancel_all_orders_after(round(seconds * 1000))
 
+    async def guarded(self, x: Any, alive: Callable[[], bool]) -> None:
+        """Holds a websocket upon whose end the exchange cancels everything, for as long as `alive` says so; where a
+        dead man's switch does that, nothing.
+        """
+
     async def band(self, x: Any, symbol: str) -> tuple[Decimal, Decimal] | None:
         """Lowest and highest price that an order may have now, where the exchange tells."""
         return None
+
+    async def ticker(self, x: Any, symbol: str) -> Raw:
+        """The next one of the websocket."""
+        return dict(await x.watch_ticker(symbol))
 
     def reading(self, ticker: Raw) -> Reading:
         """Raises KeyError, TypeError or ValueError where the ticker lacks something."""
@@ -197,7 +221,8 @@ def per_year(rate: float, hours: float = FUNDING_HOURS) -> float:
 
 
 def names() -> tuple[str, ...]:
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name for name in found if not name.startswith("_")))
 
 
 def load(name: str) -> Dialect:

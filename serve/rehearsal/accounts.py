@@ -37,8 +37,8 @@ class Accounts:
     def units(self, account: str, instrument: Instrument) -> Decimal:
         """The position in a derivative; the balance of a spot's base."""
         if instrument.kind == "spot":
-            return self.balances[account][instrument.base]
-        holding = self.holdings[account].get(instrument.name)
+            return self.balances.get(account, {}).get(instrument.base, ZERO)
+        holding = self.holdings.get(account, {}).get(instrument.name)
         return holding.units if holding else ZERO
 
     def pay(self, payer: str, payee: str, currency: str, amount: Decimal) -> None:

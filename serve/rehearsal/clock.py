@@ -43,7 +43,8 @@ class RehearsalClock:
         return self._now
 
     def wait_until(self, when: int) -> None:
-        """Raises ServeError where the exchange is gone and does not come back."""
+        """What is being sent is sent first. Raises ServeError where the exchange is gone and does not come back."""
+        self.settled()
         while self._now < when:
             self._now = max(self._now, self._asked(min(when, self._now + STEP)))
             self.settled()

@@ -33,8 +33,8 @@ class Standing:
 
 def standing(state: State, account: str, coming: Order | None = None) -> Standing:
     """As of the last marks. `coming`: an order that might rest too."""
-    held = state.accounts.holdings[account]
-    orders = [*state.working[account].values(), *([] if coming is None else [coming])]
+    held = state.accounts.holdings.get(account, {})
+    orders = [*state.working.get(account, {}).values(), *([] if coming is None else [coming])]
     names = sorted({*held, *(order.instrument for order in orders)})
     gained, options, initial, maintenance = collateral(state, account), ZERO, ZERO, ZERO
     for name in names:
@@ -54,7 +54,7 @@ def standing(state: State, account: str, coming: Order | None = None) -> Standin
 def collateral(state: State, account: str) -> Decimal:
     """Balances at their worth, what is positive less its haircut."""
     total = ZERO
-    for currency, amount in state.accounts.balances[account].items():
+    for currency, amount in state.accounts.balances.get(account, {}).items():
         share = 1 - state.haircuts.get(currency, ZERO) if amount > 0 else Decimal(1)
         total += amount * share * state.worth(currency)
     return total
@@ -82,7 +82,7 @@ def maintenance_of(state: State, instrument: Instrument, units: Decimal) -> Deci
 def reserved(state: State, account: str) -> dict[str, Decimal]:
     """By currency: what open spot orders would take from the balances."""
     taken: dict[str, Decimal] = {}
-    for order in state.working[account].values():
+    for order in state.working.get(account, {}).values():
         currency, amount = spot_needs(state, order)
         if amount:
             taken[currency] = taken.get(currency, ZERO) + amount

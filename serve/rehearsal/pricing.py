@@ -27,7 +27,8 @@ class Terms:
 
     @classmethod
     def of(cls, option: Instrument, now: int) -> Terms:
-        assert option.strike is not None and option.expiry is not None
+        assert option.strike is not None
+        assert option.expiry is not None
         years = max(option.expiry - now, 1_000) / YEAR
         return cls(float(option.strike), years, 1 if option.right == "call" else -1)
 

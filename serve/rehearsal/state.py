@@ -43,6 +43,7 @@ class Quoted:
     half_spread: float
     time: int
     index: float
+    orders: list[Order]  # gone, those with nothing left
 
 
 class State:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from heapq import heappop, heappush
 
@@ -125,13 +126,13 @@ def refuse(state: State, account: str, client_id: str, code: Refusal) -> None:
 
 
 def room(state: State, order: Order, shift: Decimal) -> tuple[Decimal, Ending]:
-    """How much more an order may fill after its account traded `shift` more units, and what it ends as where nothing."""
+    """How much more an order may fill once its account has traded `shift` more; what it ends as where that is 0."""
     if not outside(order.account):
         return order.left, "cancelled"
     instrument = state.instruments[order.instrument]
     held = state.units(order.account, order.instrument) + shift
     ahead = held if order.units > 0 else -held  # along the order
-    if order.reduce_only and ahead >= -ZERO:
+    if order.reduce_only and ahead >= 0:
         return ZERO, "reduce_only"
     most = -ahead if order.reduce_only else max(instrument.position_cap - ahead, ZERO)
     return min(order.left, most), "cap"
@@ -156,66 +157,69 @@ def fee(state: State, instrument: Instrument, size: Decimal, price: Decimal, mak
     return rounded(min(rate * state.indices[instrument.base].price, OPTION_FEE_CAP * price) * size)
 
 
-def settle_trade(state: State, taker: Order, maker: Order, size: Decimal, liquidation: bool) -> None:
+def settle_trade(
+    state: State, taker: Order, maker: Order, size: Decimal, liquidation: bool = False, charged: bool = True
+) -> None:
+    """Books a trade at the maker's price on both sides. `liquidation`: the taker is being liquidated."""
     trade_id, price = state.number(), maker.price
     printed = Printed(state.now, trade_id, taker.instrument, price, size, taker.units > 0, liquidation)
     for order in (maker, taker):
-        _filled(state, order, size, price, trade_id, order is maker, liquidation and order is taker)
+        forced = liquidation and order is taker
+        fees = _fees(state, order, size, price, order is maker, forced) if charged else ZERO
+        _filled(state, order, size, Deal(trade_id, price, fees, order is maker, forced))
     if not maker.left:
         state.working[maker.account].pop(maker.order_id, None)
     state.tapes[taker.instrument].traded(printed)
     state.tell(printed)
 
 
-def booked(
-    state: State,
-    order: Order,
-    units: Decimal,
-    price: Decimal,
-    fees: Decimal,
-    trade_id: int,
-    maker: bool,
-    liquidation: bool,
-) -> Fill:
-    """One side of a trade in the accounts and, where it is somebody's, on the statement."""
-    instrument = state.instruments[order.instrument]
-    realised = state.accounts.trade(order.account, instrument, units, price)
-    currency = instrument.quote if instrument.kind == "spot" else instrument.settle
-    state.accounts.pay(order.account, INSURANCE if liquidation else EXCHANGE, currency, fees)
-    held = state.units(order.account, order.instrument)
-    fill = Fill(
-        *(state.number(), trade_id, state.now, order.account, order.order_id, order.client_id, order.instrument),
-        *(units, price, fees, currency, maker, liquidation, held, realised),
-    )
-    if outside(order.account):
-        state.fills[order.account].append(fill)
-    return fill
+def _fees(state: State, order: Order, size: Decimal, price: Decimal, maker: bool, liquidation: bool) -> Decimal:
+    """What a side of a trade pays; the background pays nothing."""
+    if not outside(order.account):
+        return ZERO
+    extra = rounded(LIQUIDATION_FEE * size * price) if liquidation else ZERO
+    return fee(state, state.instruments[order.instrument], size, price, maker) + extra
 
 
-def _filled(
-    state: State, order: Order, size: Decimal, price: Decimal, trade_id: int, maker: bool, liquidation: bool
-) -> None:
-    instrument = state.instruments[order.instrument]
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """What a trade is to one of its sides."""
+
+    trade_id: int
+    price: Decimal
+    fee: Decimal
+    maker: bool
+    liquidation: bool
+
+
+def _filled(state: State, order: Order, size: Decimal, deal: Deal) -> None:
+    """One side of a trade: the order, the account and, where it is somebody's, the statement."""
     order.left -= size
     order.filled += size
-    order.cost += size * price
+    order.cost += size * deal.price
+    order.fee += deal.fee
     order.updated = state.now
     if not order.left:
         order.status = "filled"
-    theirs = outside(order.account)
-    fees = fee(state, instrument, size, price, maker) if theirs else ZERO
-    fees += rounded(LIQUIDATION_FEE * size * price) if liquidation else ZERO
-    order.fee += fees
-    fill = booked(state, order, size.copy_sign(order.units), price, fees, trade_id, maker, liquidation)
-    if theirs:
-        state.tell(Traded(fill, copy(order)))
+    instrument, units = state.instruments[order.instrument], size.copy_sign(order.units)
+    realised = state.accounts.trade(order.account, instrument, units, deal.price)
+    if not outside(order.account):
+        return
+    currency = instrument.quote if instrument.kind == "spot" else instrument.settle
+    state.accounts.pay(order.account, INSURANCE if deal.liquidation else EXCHANGE, currency, deal.fee)
+    fill = Fill(
+        *(state.number(), deal.trade_id, state.now, order.account, order.order_id, order.client_id, order.instrument),
+        *(units, deal.price, deal.fee, currency, deal.maker, deal.liquidation),
+        *(state.units(order.account, order.instrument), realised),
+    )
+    state.fills[order.account].append(fill)
+    state.tell(Traded(fill, copy(order)))
 
 
 def _ended(state: State, order: Order, why: Ending) -> None:
-    if not outside(order.account):
-        return
-    order.status, order.updated = STATUS.get(why, "cancelled"), state.now
-    state.tell(Gone(state.now, copy(order), why))
+    if outside(order.account):
+        order.status, order.updated = STATUS.get(why, "cancelled"), state.now
+        state.tell(Gone(state.now, copy(order), why))
     order.left = ZERO
 
 

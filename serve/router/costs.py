@@ -1,28 +1,45 @@
-"""What a route asks for each lot, in expectation, beyond what the lot will be worth."""
+"""What a venue asks for each lot, in expectation, beyond what the lot will be worth."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
 from serve.clock import YEAR
-from serve.router.books import Level, Snapshot
+from serve.ledger import ZERO
+from serve.router.books import Snapshot
 from serve.router.split import Offer, Run
 
 FLEETING = 1 / math.sqrt(2 * math.pi)  # E[max(Z, 0)] of a standard normal Z
+Priced = tuple[Decimal, float]  # units, and what each costs
+
+
+@dataclass(frozen=True)
+class Want:
+    """An order, as far as its price goes."""
+
+    buying: bool
+    limit: Decimal
+    lot: Decimal  # base units
+    reduce_only: bool
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.buying else -1
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What trading on one route costs beside the book's prices."""
+    """What trading one leg at one venue comes to, beside the book's prices."""
 
-    route: str
+    venue: str
     fee: float  # of a taker, fraction of the notional; a rebate is negative
     gas: float  # quote currency per order
     latency: float  # milliseconds until an order is at the book
     kept: float  # share of the mark's distance from the index that is still there when the hedge ends
+    held: Decimal  # base units of the leg at the venue
 
 
 @dataclass(frozen=True)
@@ -31,42 +48,72 @@ class Horizon:
 
     holding: float  # milliseconds that the hedge is held
     volatility: float  # per √year, of the price while an order is on its way
+    capital: float  # per year, fraction of the notional by which a position grows
 
 
-def offer(terms: Terms, book: Snapshot, horizon: Horizon, limit: Decimal, lot: Decimal, buying: bool, now: int) -> Offer:
-    """What the book's levels no worse than `limit` come to, in lots of `lot` base units."""
-    within = [each for each in book.side(buying) if (each.price <= limit if buying else each.price >= limit)]
-    apart = _apart(terms, book, horizon, buying, now)
-    sign = 1 if buying else -1
-    costs = [float(each.price) * (sign + terms.fee) + apart for each in within]
-    return Offer(terms.route, tuple(_runs(within, costs, lot)), terms.gas)
+def offer(terms: Terms, book: Snapshot, horizon: Horizon, want: Want, now: int) -> Offer:
+    """The book's levels no worse than the limit, in lots; of a reduce-only order, what there is to reduce."""
+    apart = _worth(terms, book, horizon, want) + _fleeting(terms, book, horizon, now)
+    units = list(_priced(terms, book, want, apart))
+    shrinks = max(ZERO, -terms.held * want.sign)
+    growth = 0.0 if want.reduce_only else horizon.capital * book.mark * horizon.holding / YEAR
+    grows = () if want.reduce_only else ((each, cost + growth) for each, cost in _beyond(units, shrinks))
+    return Offer(terms.venue, tuple(_runs([*_upto(units, shrinks), *grows], want.lot)), terms.gas)
 
 
-def _apart(terms: Terms, book: Snapshot, horizon: Horizon, buying: bool, now: int) -> float:
-    """Per unit, whichever level it comes from: less its worth, with the funding, and with what may come in between.
+def _priced(terms: Terms, book: Snapshot, want: Want, apart: float) -> Iterator[Priced]:
+    for price, units in book.side(want.buying):
+        if (want.limit - price) * want.sign >= 0:
+            yield units, float(price) * (want.sign + terms.fee) + apart
 
-    While the order is on its way the price moves by about volatility·√latency. A favourable move is taken by others
-    first, so what is expected of it is the mean of the unfavourable half, volatility·√latency / √(2π).
-    """
-    sign = 1 if buying else -1
+
+def resting(terms: Terms, book: Snapshot, horizon: Horizon, want: Want) -> float:
+    """Per unit, what an order costs that rests at its limit until it is taken."""
+    return float(want.limit) * (want.sign + terms.fee) + _worth(terms, book, horizon, want)
+
+
+def _worth(terms: Terms, book: Snapshot, horizon: Horizon, want: Want) -> float:
+    """Per unit: the funding until the hedge ends, less what it is worth then."""
     worth = book.index + (book.mark - book.index) * terms.kept
     funding = book.funding_rate * book.mark * horizon.holding / YEAR
+    return want.sign * (funding - worth)
+
+
+def _fleeting(terms: Terms, book: Snapshot, horizon: Horizon, now: int) -> float:
+    """Per unit, what is expected to be lost while an order is on its way.
+
+    The price moves by about volatility·√time since the book was seen. A favourable move is taken by others first, so
+    the loss is the mean of the unfavourable half, volatility·√time / √(2π).
+    """
     delay = max(0.0, now - book.time) + terms.latency
-    return sign * (funding - worth) + FLEETING * horizon.volatility * math.sqrt(delay / YEAR) * book.mark
+    return FLEETING * horizon.volatility * math.sqrt(delay / YEAR) * book.mark
 
 
-def _runs(levels: Sequence[Level], costs: Iterable[float], lot: Decimal) -> Iterator[Run]:
+def _upto(priced: Iterable[Priced], most: Decimal) -> Iterator[Priced]:
+    for units, cost in priced:
+        if most > 0:
+            yield min(units, most), cost
+        most -= min(units, most)
+
+
+def _beyond(priced: Iterable[Priced], skipped: Decimal) -> Iterator[Priced]:
+    for units, cost in priced:
+        gone = min(units, skipped)
+        skipped -= gone
+        if units > gone:
+            yield units - gone, cost
+
+
+def _runs(priced: Iterable[Priced], lot: Decimal) -> Iterator[Run]:
     """Whole lots; one that straddles levels costs what its parts do, and the last part of a lot is left."""
-    begun, paid = Decimal(0), 0.0
-    for level, cost in zip(levels, costs, strict=True):
-        units = level.units
+    begun, paid = ZERO, 0.0
+    for units, cost in priced:
         if begun > 0:
             part = min(units, lot - begun)
             begun, paid, units = begun + part, paid + float(part) * cost, units - part
             if begun < lot:
                 continue
             yield Run(paid, 1)
-            begun, paid = Decimal(0), 0.0
         whole, begun = divmod(units, lot)
         paid = float(begun) * cost
         if whole > 0:

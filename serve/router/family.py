@@ -1,8 +1,8 @@
-"""An order and its children, one per route: what is heard of the children, told as the order's own."""
+"""An order and its children, one per venue: what is heard of the children, told as the order's own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -49,7 +49,7 @@ class Child:
 @dataclass(frozen=True)
 class Family:
     order: SubmitOrder
-    children: Mapping[str, Child]  # by route
+    children: Mapping[str, Child]  # by venue
     known: bool = False  # an acknowledgement or a fill was told
     concluded: bool = False
 
@@ -61,53 +61,67 @@ class Family:
     def unsure(self) -> bool:
         return any(child.stage is Stage.UNKNOWN for child in self.children.values())
 
-    def with_child(self, route: str, child: Child) -> Family:
-        return replace(self, children={**self.children, route: child})
+    @classmethod
+    def remembered(cls, order: SubmitOrder, venues: Iterable[str]) -> Family:
+        """An order of before a restart: any of the venues may have a part of it, or all of one that rests."""
+        units = order.units if order.post_only else None
+        places = venues if not order.venue else (order.venue,)
+        return cls(order, {venue: Child(units, Stage.UNKNOWN) for venue in places})
 
-    def heard(self, route: str, event: OrderEvent) -> Told:
+    def silent(self) -> tuple[str, ...]:
+        """The venues whose child nothing was heard of, and that were not found silent before."""
+        return tuple(v for v, child in self.children.items() if child.stage is Stage.SENT and not child.overdue)
+
+    def found_silent(self) -> Family:
+        children = {venue: replace(child, overdue=child.stage is Stage.SENT) for venue, child in self.children.items()}
+        return replace(self, children=children)
+
+    def with_child(self, venue: str, child: Child) -> Family:
+        return replace(self, children={**self.children, venue: child})
+
+    def heard(self, venue: str, event: OrderEvent) -> Told:
         """The family after news of one child, and what is told of the order at once."""
-        after, told = self._heard(route, event)
-        return after._settled(route, event), told
+        after, told = self._heard(venue, event)
+        return after._settled(venue, event), told
 
-    def _heard(self, route: str, event: OrderEvent) -> Told:
-        child, name, now = self.children[route], self.order.order, event.time
+    def _heard(self, venue: str, event: OrderEvent) -> Told:
+        child, name, now = self.children[venue], self.order.order, event.time
         if isinstance(event, Filled):
             if event.trade in child.trades:
                 return self, ()
-            told = replace(event, order=name, trade=f"{route}/{event.trade}")
-            return replace(self.with_child(route, child.after(event)), known=True), (told,)
+            return replace(self.with_child(venue, child.after(event)), known=True), (marked(venue, event),)
         if child.over:
             return self, ()
         if isinstance(event, OutcomeUnknown):
-            return self._doubted(route, event.reason, now)
+            return self._doubted(venue, event.reason, now)
         if isinstance(event, Absent):
-            return self._missed(route, now)
+            return self._missed(venue, now)
         if isinstance(event, Acknowledged):
-            after = self.with_child(route, replace(child, stage=Stage.WORKING))
+            after = self.with_child(venue, replace(child, stage=Stage.WORKING))
             return (after, ()) if after.unsure else (replace(after, known=True), (Acknowledged(now, name),))
         stage = Stage.REJECTED if isinstance(event, Rejected) else Stage.ENDED
-        return self.with_child(route, replace(child, stage=stage, reason=getattr(event, "reason", ""))), ()
+        return self.with_child(venue, replace(child, stage=stage, reason=getattr(event, "reason", ""))), ()
 
-    def _doubted(self, route: str, reason: str, now: int) -> Told:
-        after = self.with_child(route, replace(self.children[route], stage=Stage.UNKNOWN))
-        return after, (OutcomeUnknown(now, self.order.order, f"{route}: {reason}"),)
+    def _doubted(self, venue: str, reason: str, now: int) -> Told:
+        after = self.with_child(venue, replace(self.children[venue], stage=Stage.UNKNOWN))
+        return after, (OutcomeUnknown(now, self.order.order, f"{venue}: {reason}"),)
 
-    def _missed(self, route: str, now: int) -> Told:
+    def _missed(self, venue: str, now: int) -> Told:
         """The venue does not have the child: of one that it had, that is a stale answer, and is asked again."""
-        child = self.children[route]
+        child = self.children[venue]
         if child.stage is Stage.WORKING:
-            return self._doubted(route, "had the order, and has it no more", now)
+            return self._doubted(venue, "had the order, and has it no more", now)
         stage = Stage.LOST if now > self.order.expires_at else Stage.ABSENT
-        after = self.with_child(route, replace(child, stage=stage))
+        after = self.with_child(venue, replace(child, stage=stage))
         nowhere = all(each.stage is Stage.ABSENT for each in after.children.values())
         return after, (Absent(now, self.order.order),) if nowhere else ()
 
-    def _settled(self, route: str, event: OrderEvent) -> Family:
+    def _settled(self, venue: str, event: OrderEvent) -> Family:
         """A child of unknown size that does not rest has ended when the venue speaks of it after it expired."""
-        child = self.children[route]
+        child = self.children[venue]
         speaks = isinstance(event, Acknowledged | Filled) and event.time > self.order.expires_at
         if child.units is None and speaks and not child.over:
-            return self.with_child(route, replace(child, stage=Stage.ENDED))
+            return self.with_child(venue, replace(child, stage=Stage.ENDED))
         return self
 
     def concluding(self, now: int) -> Told:
@@ -121,8 +135,13 @@ class Family:
         if self.filled == self.order.units:
             return ()
         if stages == {Stage.REJECTED} and not self.known:
-            reasons = (f"{route}: {child.reason}" for route, child in self.children.items())
+            reasons = (f"{venue}: {child.reason}" for venue, child in self.children.items())
             return (Rejected(now, name, "; ".join(reasons)),)
         if Stage.ENDED not in stages and not self.known:
             return (Absent(now, name),)
         return (Cancelled(now, name),)
+
+
+def marked(venue: str, fill: Filled) -> Filled:
+    """Two venues may give fills one id."""
+    return replace(fill, trade=f"{venue}/{fill.trade}")

@@ -84,8 +84,13 @@ class Health:
     def probed(self, now: int) -> Health:
         return replace(self, out_since=now)
 
-    def passed(self, milliseconds: float, rules: Rules) -> Health:
-        """After a probe's answer: back in if it was quick, and out again with the first failure."""
-        if self.well or milliseconds > rules.latency:
+    def timed(self, milliseconds: float, rules: Rules) -> Health:
+        """After the answer to a question for the time: who is out is back if it was quick, and on trial.
+
+        Of who is in, it stands for the latency of orders until one was measured.
+        """
+        if self.well:
+            return self if self.latency.last else replace(self, latency=self.latency.measured(milliseconds))
+        if milliseconds > rules.latency:
             return self
         return Health(Latency().measured(milliseconds), failures=rules.failures - 1)

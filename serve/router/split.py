@@ -17,9 +17,9 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Offer:
-    """What one route asks for lots. The runs' costs never fall: the book's best price goes first."""
+    """What one venue asks for lots. The runs' costs never fall: the book's best price goes first."""
 
-    route: str
+    venue: str
     runs: tuple[Run, ...]
     fixed: float = 0.0  # quote currency, once, if any lot is taken
 
@@ -30,7 +30,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Split:
-    lots: Mapping[str, int]  # by route; none that gets nothing
+    lots: Mapping[str, int]  # by venue; none that gets nothing
     cost: float  # of all, beyond what the lots are worth; quote currency
 
     @property
@@ -39,10 +39,10 @@ class Split:
 
 
 def split(offers: Sequence[Offer], lots: int) -> Split:
-    """As many of the `lots` as all offers have together, at the least cost; of equals, over the fewest routes.
+    """As many of the `lots` as all offers have together, at the least cost; of equals, over the fewest venues.
 
-    Exact: within a given set of routes costs rise lot by lot, so the cheapest lots first is optimal; what is paid
-    once per route is settled by going through every set of the routes that ask for it, 2ⁿ of n.
+    Exact: within a given set of venues costs rise lot by lot, so the cheapest lots first is optimal; what is paid
+    once per venue is settled by going through every set of the venues that ask for it, 2ⁿ of n.
     """
     wanted = min(lots, sum(offer.lots for offer in offers))
     steps = sorted((run.cost, number, run.lots) for number, offer in enumerate(offers) for run in offer.runs)
@@ -52,7 +52,7 @@ def split(offers: Sequence[Offer], lots: int) -> Split:
 
 
 def _sets(offers: Sequence[Offer]) -> Iterator[frozenset[int]]:
-    """All the free routes, with each set of those that cost something by themselves."""
+    """All the free venues, with each set of those that cost something by themselves."""
     free = {number for number, offer in enumerate(offers) if offer.fixed <= 0}
     paid = [number for number in range(len(offers)) if number not in free]
     for size in range(len(paid) + 1):
@@ -71,7 +71,7 @@ def _taken(
             break
         if number in chosen:
             count, offer = min(left, lots), offers[number]
-            cost += count * each + (offer.fixed if offer.route not in taken else 0.0)
-            taken[offer.route] = taken.get(offer.route, 0) + count
+            cost += count * each + (offer.fixed if offer.venue not in taken else 0.0)
+            taken[offer.venue] = taken.get(offer.venue, 0) + count
             left -= count
     return Split(taken, cost)

@@ -9,6 +9,7 @@ import ccxt
 import ccxt.pro
 
 OrderNotFound = ccxt.OrderNotFound
+DuplicateOrderId = ccxt.DuplicateOrderId
 AuthenticationError = ccxt.AuthenticationError
 CcxtError = ccxt.BaseError
 Heard = Callable[[Mapping[str, Any]], None]

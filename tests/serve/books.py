@@ -78,6 +78,7 @@ def pair_config(**changes: Any) -> dict[str, Any]:
     raw["assets"] = [{"name": "BTC"}, {"name": "ETH"}]
     raw["legs"] = [{"symbol": leg.symbol, "lot": str(leg.lot)} for leg in PAIR_LEGS]
     raw["targets"] = {"BTC": dict(TARGET), "ETH": dict(TARGET)}
+    raw["oracle"]["assets"]["ETH"] = raw["oracle"]["assets"]["BTC"]
     limits = raw["limits"]
     wide = {name: {"soft": str(20 * float(size)), "hard": str(20 * float(size))} for name, size in GREEKS.items()}
     limits["assets"]["ETH"] = wide

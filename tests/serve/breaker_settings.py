@@ -28,7 +28,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "liquidity_collapse": {"half_spread": limit(0.01, 0.005), "depth": limit(10_000, 50_000)},
     "loss": {"loss": limit(50_000, 40_000), "drawdown": limit(50_000, 40_000), "half_life_seconds": 1},
     "margin_distance": limit(0.02, 0.05),
-    "oracle_deviation": {**limit(0.02, 0.005), "fewest_sources": 2, "source_seconds": 60},
+    "oracle_deviation": {**limit(0.02, 0.005), "silent_seconds": 60},
     "order_rate": {**limit(40, 20), "window_seconds": 60},
     "own_patterns": {
         "window_seconds": 3600,

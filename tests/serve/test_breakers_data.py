@@ -10,6 +10,7 @@ import pytest
 from serve.breaker import View
 from serve.clock import HOUR, SECOND
 from serve.events import Heartbeat
+from serve.oracle import Price
 from serve.states import RiskState
 from tests.serve.support import SPOT, START, quote
 from tests.serve.watching import BREAKERS, CALM, MINUTE, at, bar, fed, seen, silent, told
@@ -21,7 +22,8 @@ BOTH = {"BTC": True, "ETH": True}
 def ether(time: int, spot: float = 1_000.0, **changes: Any) -> View:
     """At a quote of ETH, BTC's being as it was."""
     now = quote(time, spot, asset="ETH")
-    return seen(now, **{"quotes": {"BTC": quote(START), "ETH": now}, "market_open": BOTH, **changes})
+    prices = {**CALM.prices, "ETH": Price("ETH", spot, True, ())}
+    return seen(now, **{"quotes": {"BTC": quote(START), "ETH": now}, "prices": prices, "market_open": BOTH, **changes})
 
 
 class TestStaleInput:
@@ -63,6 +65,10 @@ class TestStaleInput:
 
 
 class TestPriceJump:
+    def test_an_index_that_moves_alone_is_no_jump(self) -> None:
+        alone = [replace(at(START + k * MINUTE, SPOT * 1.5), prices=CALM.prices) for k in range(1, 4)]
+        assert fed("price_jump", [at(START), *alone]).reason == ""
+
     def test_a_bad_tick_while_reducing_is_doubted_too(self) -> None:
         views = [at(START), *(at(START + k, SPOT * 0.9) for k in (1, 2, 3)), at(START + 4, SPOT * 1.5)]
         monitor = fed("price_jump", views)
@@ -104,12 +110,23 @@ class TestOracleDeviation:
         assert fed("oracle_deviation", [told(START + k, SPOT, SPOT * 2, SPOT) for k in range(3)]).reason == ""
 
     def test_sources_that_fall_silent_are_a_breach(self) -> None:
-        old = (("a", SPOT, START - HOUR), ("b", SPOT, START - 59 * SECOND), ("c", SPOT, START - HOUR))
-        silent = [at(START + k, sources={"BTC": old}) for k in range(2)]
-        assert "1 of 3 sources of BTC are fresh" in fed("oracle_deviation", silent).reason
+        """Doubted at once, confirmed when they stay silent for a minute, over at the first word of them."""
+        silent = [told(START + k * SECOND, SPOT, SPOT, age=HOUR) for k in (0, 1, 59, 60)]
+        assert (fed("oracle_deviation", silent[:3]).suspicious, fed("oracle_deviation", silent[:3]).reason) == (
+            True,
+            "",
+        )
+        assert "has no quorum: 20,000.00 by 1 of 3 sources (index 0.0 s" in fed("oracle_deviation", silent).reason
+        assert not fed("oracle_deviation", [*silent[:3], told(START + 60 * SECOND, SPOT, SPOT)]).suspicious
 
-    def test_without_enough_sources_from_the_start_there_is_no_oracle(self) -> None:
-        assert BREAKERS["oracle_deviation"].judge(told(START, SPOT * 3), ()) == (None, ())
+    def test_a_quorum_lost_anew_has_a_minute_of_its_own(self) -> None:
+        gaps = [told(START + k * 40 * SECOND, SPOT, SPOT, age=HOUR * (k % 2)) for k in range(9)]
+        assert fed("oracle_deviation", gaps).reason == ""
+
+    def test_two_that_disagree_make_no_price(self) -> None:
+        assert (
+            "has no quorum" in fed("oracle_deviation", [told(START + k * MINUTE, SPOT * 1.5) for k in range(2)]).reason
+        )
 
 
 class TestLiquidityCollapse:

@@ -32,6 +32,7 @@ from serve.events import (
     QuoteEvent,
     VenueTime,
 )
+from serve.oracle import Price
 from serve.state import State
 from serve.states import Finding, Monitor, RiskState
 from serve.watch import watched
@@ -82,7 +83,6 @@ def wild(random: Random) -> View:
     maybe: dict[str, Callable[[], Any]] = {
         "ages": lambda: {name: random.randrange(-HOUR, 100 * HOUR) for name in ("spot:BTC", "mark:ETH", "orders")},
         "market_open": lambda: {"BTC": random.random() < 0.5, "ETH": random.random() < 0.5},
-        "sources": lambda: each(lambda: tuple((str(k), price(), when()) for k in range(random.randrange(4)))),
         "volatility": lambda: each(price),
         "intensity": lambda: each(number),
         **dict.fromkeys(("profit", "stress_loss", "margin_distance"), number),
@@ -100,7 +100,8 @@ def wild(random: Random) -> View:
     known = {name: of() for name, of in maybe.items() if random.random() < 0.5}
     quotes = QUOTES | ({event.asset: event} if isinstance(event, QuoteEvent) else {})
     base = replace(CALM, event=event, quotes=quotes, market_open=dict.fromkeys(QUOTES, True))
-    return replace(base, delta=each(number), gamma=each(number), vega=each(number), **known)
+    prices = {name: Price(name, price(), random.random() < 0.5, ()) for name in quotes}
+    return replace(base, prices=prices, delta=each(number), gamma=each(number), vega=each(number), **known)
 
 
 def moved(view: View, time: int) -> View:

@@ -10,7 +10,18 @@ from typing import Any
 from serve.breaker import Asked, Breaker, Recollection, Trained, View
 from serve.clock import SECOND
 from serve.config import build_breakers
-from serve.events import BarClosed, Deleveraged, Event, Heartbeat, Inference, JournalStalled, PositionsReport, VenueTime
+from serve.events import (
+    BarClosed,
+    Deleveraged,
+    Event,
+    Heartbeat,
+    Inference,
+    JournalStalled,
+    PositionsReport,
+    SourcePrice,
+    VenueTime,
+)
+from serve.oracle import Price, Rules, Sources, priced
 from serve.states import Monitor, judged
 from tests.serve.breaker_settings import BREAKERS as RAW
 from tests.serve.support import PERP, SPOT, START, quote
@@ -23,7 +34,7 @@ CALM = View(
     quotes={"BTC": quote(START)},
     ages={"spot:BTC": 0, "mark:BTC": 0, "funding:BTC": 0, "surface:BTC": 0},
     market_open={"BTC": True},
-    sources={},
+    prices={"BTC": Price("BTC", SPOT, True, ())},
     volatility={"BTC": 0.6},
     intensity={"BTC": 1.0},
     profit=0.0,
@@ -60,7 +71,8 @@ def seen(event: Event, **changes: Any) -> View:
 def at(time: int, spot: float = SPOT, quoted: Mapping[str, Any] | None = None, **changes: Any) -> View:
     """At a quote of BTC."""
     now = quote(time, spot, **(quoted or {}))
-    return seen(now, **{"quotes": {"BTC": now}, **changes})
+    prices = {"BTC": Price("BTC", spot, True, ())}
+    return seen(now, **{"quotes": {"BTC": now}, "prices": prices, **changes})
 
 
 def silent(time: int, age_seconds: float) -> View:
@@ -79,9 +91,12 @@ def committed(time: int, took: int) -> View:
     return seen(JournalStalled(time, took), commit_ms=took)
 
 
-def told(time: int, *prices: float) -> View:
-    """At a quote, with independent sources that say `prices`."""
-    return at(time, sources={"BTC": tuple((str(k), price, time) for k, price in enumerate(prices))})
+def told(time: int, *prices: float, age: int = 0) -> View:
+    """At a quote, with independent sources that said `prices`; two of all must count."""
+    names = tuple(f"source-{k}" for k in range(len(prices)))
+    rules = Rules(stale_seconds=60, deviation=0.01, assets={"BTC": Sources(names=names, quorum=2)})
+    said = {name: SourcePrice(time, "BTC", name, price, time - age) for name, price in zip(names, prices, strict=True)}
+    return at(time, prices=priced(rules, {"BTC": quote(time)}, {"BTC": said}, time))
 
 
 def reported(time: int, wrong: str | None) -> View:
@@ -155,7 +170,7 @@ CASES = {
         lambda t: told(t, SPOT * 1.03, SPOT * 1.03),
         lambda t: told(t, SPOT * 1.01, SPOT * 1.01),
         lambda t: told(t, SPOT, SPOT),
-        "2.96% from the median 20600.00 of 2 sources, limit 2.00%",
+        "2.96% from 20,600.00 by 2 of 3 sources .*, limit 2.00%",
     ),
     "order_rate": Case(
         lambda t: at(t, sent=(t,) * 41), lambda t: at(t, sent=(t,) * 30), at, "41 orders left within 60 s, limit 40"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from envs.types import BadInput
 from serve.rehearsal.types import Command, Happening
+from serve.rehearsal.views import Candle
 
 if TYPE_CHECKING:
     from serve.rehearsal.exchange import Exchange
@@ -86,6 +87,10 @@ class Floor(Protocol):
 
     def apply(self, command: Command) -> tuple[Happening, ...]: ...
 
+    def candles(self, instrument: str, since: int, interval: int) -> Sequence[Candle]:
+        """The exchange's own, and before its first day those of the record that it goes on from. `interval`: ms."""
+        ...
+
 
 class Spoken(Protocol):
     """A venue's protocol."""
@@ -129,5 +134,7 @@ def load(name: str, keys: Sequence[Key] = KEYS) -> Spoken:
     if name not in names():
         raise BadInput(f"no protocol {name!r}; have {', '.join(names())}")
     module = import_module(f"{__name__}.{name}")
-    public = (found for found in vars(module).values() if isinstance(found, type) and found.__module__ == module.__name__)
+    public = (
+        found for found in vars(module).values() if isinstance(found, type) and found.__module__ == module.__name__
+    )
     return cast(Spoken, next(kind for kind in public if hasattr(kind, "sockets"))(keys))

@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from serve.rehearsal.types import Fill, Funded, Instrument, Order, Printed, Settled
-from serve.rehearsal.views import Account, Book, Candle, Funding, Level, Position, Ticker
+from serve.rehearsal.exchange import Exchange
+from serve.rehearsal.types import ZERO, Fill, Funded, Instrument, Order, Printed, Settled, TimeInForce
+from serve.rehearsal.views import Book, Candle, Funding, Level, Position, Ticker
 
 NEVER = 32_503_708_800_000  # the expiry that a perpetual is listed with
 DAYS = 365
 _KINDS = {"perpetual": "future", "option": "option", "spot": "spot"}
-_FORCES = {"gtc": "good_til_cancelled", "ioc": "immediate_or_cancel", "fok": "fill_or_kill"}
+_FORCES: dict[TimeInForce, str] = {"gtc": "good_til_cancelled", "ioc": "immediate_or_cancel", "fok": "fill_or_kill"}
 FORCES = {spelt: force for force, spelt in _FORCES.items()}
 _STATES = {"open": "open", "filled": "filled", "cancelled": "cancelled", "expired": "cancelled"}
 
@@ -29,7 +30,9 @@ def name(listed: Instrument) -> str:
         return f"{pair}-PERPETUAL"
     if listed.kind == "spot":
         return pair
-    assert listed.expiry is not None and listed.strike is not None and listed.right is not None, "an option's terms"
+    assert listed.expiry is not None, "an option's terms"
+    assert listed.strike is not None, "an option's terms"
+    assert listed.right is not None, "an option's terms"
     day = datetime.fromtimestamp(listed.expiry / 1000, UTC)
     return f"{pair}-{day.day}{day:%b%y}-{listed.strike.normalize():f}-{listed.right[0]}".upper()
 
@@ -123,7 +126,7 @@ def printed(seen: Printed, spelt: str) -> dict[str, Any]:
 
 def quote(seen: Ticker, spelt: str, shown: int) -> dict[str, Any]:
     """The best of both sides; 0 where there is none."""
-    bid, ask = seen.bid or (Decimal(0), Decimal(0)), seen.ask or (Decimal(0), Decimal(0))
+    bid, ask = seen.bid or (ZERO, ZERO), seen.ask or (ZERO, ZERO)
     return {
         "timestamp": shown,
         "instrument_name": spelt,
@@ -224,40 +227,47 @@ def position(own: Position, listed: Instrument, seen: Ticker) -> dict[str, Any]:
     }
 
 
-def portfolios(own: Account, currency: str) -> list[dict[str, Any]]:
+def portfolios(exchange: Exchange, account: str) -> list[dict[str, Any]]:
     """Cross margin: that of the account is told with its own currency, and nothing of it with the others."""
-    told = []
+    own, told = exchange.account(account), list[dict[str, Any]]()
     for held in own.balances:
-        whole = held.currency == currency
-        told.append(
-            {
-                "currency": held.currency,
-                "balance": number(held.amount),
-                "equity": number(own.equity if whole else held.amount),
-                "margin_balance": number(own.margin_balance if whole else held.amount),
-                "available_funds": number(own.available if whole else held.amount - held.reserved),
-                "initial_margin": number(own.initial_margin) if whole else 0.0,
-                "maintenance_margin": number(own.maintenance_margin) if whole else 0.0,
-                "cross_collateral_enabled": True,
-                "margin_model": "cross_sm",
-            }
-        )
+        line = {"balance": held.amount, "equity": held.amount, "margin_balance": held.amount}
+        line |= {"available_funds": held.amount - held.reserved, "initial_margin": ZERO, "maintenance_margin": ZERO}
+        if held.currency == exchange.rules.currency:
+            line |= {"equity": own.equity, "margin_balance": own.margin_balance, "available_funds": own.available}
+            line |= {"initial_margin": own.initial_margin, "maintenance_margin": own.maintenance_margin}
+            line |= _worth(own.positions, exchange)
+        told.append({"currency": held.currency, **{name: number(value) for name, value in line.items()}})
     return told
 
 
-def log(paid: Funded | Settled, spelt: str, currency: str) -> dict[str, Any]:
+def _worth(positions: Iterable[Position], exchange: Exchange) -> dict[str, Decimal]:
+    worth = {"futures_session_upl": ZERO, "options_value": ZERO}
+    for own in positions:
+        if exchange.instrument(own.instrument).kind == "option":
+            worth["options_value"] += own.units * own.mark
+        else:
+            worth["futures_session_upl"] += own.unrealised
+    return worth
+
+
+def log(entry: int, paid: Funded | Settled, spelt: str, currency: str) -> dict[str, Any]:
     """A line of the transaction log: `change` is what the balance gained."""
-    funded = isinstance(paid, Funded)
-    change = -paid.paid if funded else paid.paid
+    kind, change, price = (
+        ("settlement", -paid.paid, paid.mark) if isinstance(paid, Funded) else ("delivery", paid.paid, paid.price)
+    )
     return {
-        "type": "settlement" if funded else "delivery",
+        "id": entry,
+        "type": kind,
         "timestamp": paid.time,
         "instrument_name": spelt,
         "currency": currency,
         "position": number(paid.units),
+        "side": "close buy" if paid.units < 0 else "close sell",
+        "amount": number(abs(paid.units)),
         "change": number(change),
-        "interest_pl": number(change) if funded else 0.0,
-        "price": number(paid.mark if funded else paid.price),
+        "interest_pl": number(change) if kind == "settlement" else 0.0,
+        "price": number(price),
     }
 
 

@@ -1,0 +1,49 @@
+"""What holding a book's perpetuals and spot pays on paper: their funding, and whether that is worth holding them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from decimal import Decimal
+
+from agents.carry import Threshold
+from serve.clock import DAY, YEAR
+from serve.events import BookFunded, QuoteEvent
+from serve.holding import Holding
+
+CENT_PARTS = Decimal("1e-8")
+
+
+class Funding:
+    """Of perpetuals held elsewhere: a bar's at the mark and rate that it began with; longs pay a positive rate."""
+
+    def __init__(self, bar: int) -> None:
+        """`bar`: milliseconds."""
+        self._bar, self._began = bar, dict[str, QuoteEvent]()
+
+    def saw(self, quote: QuoteEvent, holdings: Iterable[Holding]) -> tuple[BookFunded, ...]:
+        """What is paid at this quote, which may end a bar."""
+        if quote.time % self._bar:
+            return ()
+        before, self._began[quote.asset] = self._began.get(quote.asset), quote
+        if before is None:
+            return ()
+        each = Decimal(before.mark) * (Decimal(before.funding_rate) * (quote.time - before.time) / YEAR)
+        held = [one for one in holdings if one.kind == "perpetual" and one.asset == quote.asset]
+        return tuple(BookFunded(quote.time, one.id, -(one.units * each).quantize(CENT_PARTS)) for one in held)
+
+
+class Signal:
+    """Whether the threshold rule holds its trade: nothing before it has seen as many days as it looks back."""
+
+    def __init__(self, rule: Threshold, bar: int) -> None:
+        self._rule, self._bar, self.on = rule, bar, False
+        self._rates = deque[float](maxlen=rule.days * DAY // bar)
+
+    def saw(self, quote: QuoteEvent) -> None:
+        """It looks at the ends of bars alone."""
+        if quote.time % self._bar:
+            return
+        self._rates.append(quote.funding_rate)
+        if len(self._rates) == self._rates.maxlen:
+            self.on = self._rule.held(sum(self._rates) / len(self._rates), self.on)

@@ -1,0 +1,164 @@
+"""Deribit: linear contracts, by JSON-RPC over GET and one websocket."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
+
+from envs.types import BadInput
+from serve.commands import SubmitOrder
+from serve.dialects import Delivery, Dialect, Money, Payment, Raw, Reading, Rights, Step, per_year
+
+FUNDED = ("trade", "settlement")  # rows of the transaction log that funding is paid with
+
+
+class Deribit(Dialect):
+    """Orders bear our id as `label`, which the exchange does not keep unique, and which ccxt leaves unread."""
+
+    ccxt_name: ClassVar[str] = "deribit"
+    name_key: ClassVar[str] = "label"
+    expires: ClassVar[bool] = True
+
+    def urls(self, address: str) -> dict[str, Any]:
+        return {"rest": address, "ws": address.replace("http", "ws", 1) + "/ws/api/v2"}
+
+    def named(self, raw: Raw) -> str:
+        return str(raw["info"].get("label") or "")
+
+    def unit(self, market: Raw) -> Decimal:
+        """Amounts are base units already."""
+        if market.get("inverse"):
+            raise BadInput(f"{market['symbol']} is settled in coin; choose one that is settled in USDC")
+        return Decimal(1)
+
+    def parameters(self, order: SubmitOrder, spelled: str) -> dict[str, Any]:
+        """The exchange takes the request no later than the order's expiry; one that rests is cancelled by us then."""
+        return {**super().parameters(order, spelled), "valid_until": order.expires_at}
+
+    async def resting(self, x: Any, symbols: Sequence[str]) -> list[Raw]:
+        """ccxt's own call lists one currency."""
+        reply = await x.privateGetGetOpenOrders({})
+        return list(x.parse_orders(reply["result"]))
+
+    async def found(self, x: Any, symbol: str, spelled: str, venue_id: str) -> Raw | None:
+        """By label; of more than one order that bears it, the one that is known, else the first."""
+        currency = x.market(symbol)["settleId"]
+        reply = await x.privateGetGetOrderStateByLabel({"currency": currency, "label": spelled})
+        orders = sorted(x.parse_orders(reply["result"]), key=lambda raw: (raw["id"] != venue_id, raw["timestamp"]))
+        if orders:
+            return dict(orders[0])
+        ended = await x.fetch_closed_orders(symbol, None, 100)
+        return next((dict(raw) for raw in ended if self.named(raw) == spelled), None)
+
+    async def cancel(self, x: Any, symbol: str, spelled: str, venue_id: str) -> None:
+        """By label where the exchange's own id is not known: of every order that bears it."""
+        if venue_id:
+            await x.cancel_order(venue_id, symbol)
+        else:
+            await x.privateGetCancelByLabel({"label": spelled, "currency": x.market(symbol)["settleId"]})
+
+    def taken_over(self, raw: Raw) -> Literal["", "liquidated", "deleveraged"]:
+        """There is no auto-deleveraging; `liquidation` says of which side it was: M, T or MT."""
+        side = str(raw["info"].get("liquidation") or "")
+        return "liquidated" if side and ("T" if raw["takerOrMaker"] == "taker" else "M") in side else ""
+
+    async def positions(self, x: Any, symbols: Sequence[str]) -> dict[str, Decimal]:
+        """Sizes are signed; those of coin-settled futures are in USD, and are told as they are."""
+        held = dict.fromkeys(symbols, Decimal(0))
+        for row in await self._positions(x):
+            held[x.safe_symbol(row["instrument_name"])] = Decimal(str(row["size"]))
+        return {symbol: units for symbol, units in held.items() if units != 0 or symbol in symbols}
+
+    async def money(self, x: Any, symbols: Sequence[str]) -> Money:
+        """Of the currency that the instruments settle in. Futures count at what they were last marked to the account
+        at, options at their premium's worth of now.
+        """
+        currencies = {x.market(symbol)["settleId"] for symbol in symbols}
+        rows, reply = await self._positions(x), await x.privateGetGetAccountSummaries({})
+        own = [row for row in reply["result"]["summaries"] if row["currency"] in currencies]
+        equity = sum((_number(row, "equity") for row in own), Decimal(0))
+        open_profit = sum(
+            (_number(row, "futures_session_upl") + _number(row, "options_value") for row in own), Decimal(0)
+        )
+        bought = sum((_cost(row) for row in rows if row["kind"] == "future" and _linear(x, row)), Decimal(0))
+        return Money(
+            equity - open_profit - bought, equity, sum((_number(row, "maintenance_margin") for row in own), Decimal(0))
+        )
+
+    async def payments(self, x: Any, symbols: Sequence[str], since: int) -> list[Payment | Delivery]:
+        names = {x.market(symbol)["id"]: symbol for symbol in symbols}
+        found: list[Payment | Delivery] = []
+        for currency in {x.market(symbol)["settleId"] for symbol in symbols}:
+            terms = {"currency": currency, "start_timestamp": since, "end_timestamp": await self.time(x) + 1}
+            reply = await x.privateGetGetTransactionLog({**terms, "count": 1000})
+            own = [row for row in reply["result"]["logs"] if row.get("instrument_name") in names]
+            found += [each for row in own if (each := _paid(row, names[row["instrument_name"]])) is not None]
+        return sorted(found, key=lambda each: each.time)
+
+    async def rights(self, x: Any) -> Rights:
+        """By the scope of a token that a signature gives, which the secret never leaves us for."""
+        time = str(x.milliseconds())
+        signature = x.hmac(x.encode(f"{time}\n{time}\n"), x.encode(x.secret), hashlib.sha256)
+        proof = {"timestamp": time, "nonce": time, "data": "", "signature": signature}
+        reply = await x.publicGetAuth({"grant_type": "client_signature", "client_id": x.apiKey, **proof})
+        scope = str(reply["result"]["scope"]).split()
+        return Rights("trade:read_write" in scope, "wallet:read_write" in scope)
+
+    async def band(self, x: Any, symbol: str) -> tuple[Decimal, Decimal] | None:
+        info = (await x.fetch_ticker(symbol))["info"]
+        return _number(info, "min_price"), _number(info, "max_price")
+
+    def reading(self, ticker: Raw) -> Reading:
+        info: Mapping[str, Any] = ticker["info"]
+        index, mark = float(info["index_price"]), float(info["mark_price"])
+        return Reading(int(ticker["timestamp"]), index, mark, per_year(float(info["funding_8h"])))
+
+    def step(self, x: Any, message: Raw) -> Step | None:
+        terms = message.get("params") or {}
+        if not str(terms.get("channel", "")).startswith("book."):
+            return None
+        data = terms["data"]
+        before = None if data["type"] == "snapshot" else int(data["prev_change_id"])
+        return Step(x.safe_symbol(data["instrument_name"]), before, int(data["change_id"]))
+
+    def fault(self, message: Raw) -> str:
+        error = message.get("error")
+        return "" if error is None else f"{error.get('code')} {error.get('message')}"
+
+    async def surface(self, x: Any, base: str) -> tuple[tuple[int, float, float], ...]:
+        """The marks of the calls and puts that settle in USDC, each strike once."""
+        reply = await x.publicGetGetBookSummaryByCurrency({"currency": "USDC", "kind": "option"})
+        points: dict[tuple[int, float], float] = {}
+        for row in reply["result"]:
+            market = x.safe_market(row["instrument_name"])
+            if market["option"] and market["base"] == base and row.get("mark_iv"):
+                points[int(market["expiry"]), float(market["strike"])] = float(row["mark_iv"]) / 100
+        return tuple((*at, volatility) for at, volatility in sorted(points.items()))
+
+    async def _positions(self, x: Any) -> list[Raw]:
+        reply = await x.privateGetGetPositions({})
+        return [row for row in reply["result"] if _number(row, "size") != 0]
+
+
+def _paid(row: Raw, symbol: str) -> Payment | Delivery | None:
+    """What a row of the transaction log says of funding or of a delivery."""
+    name, time, funding = str(row["id"]), int(row["timestamp"]), _number(row, "interest_pl")
+    if row["type"] == "delivery":
+        units = _number(row, "amount") * (-1 if str(row["side"]).endswith("sell") else 1)
+        return Delivery(name, symbol, units, _number(row, "price"), time)
+    return Payment(name, symbol, funding, time) if row["type"] in FUNDED and funding != 0 else None
+
+
+def _number(row: Raw, name: str) -> Decimal:
+    return Decimal(str(row.get(name) or 0))
+
+
+def _linear(x: Any, row: Raw) -> bool:
+    return bool(x.safe_market(row["instrument_name"])["linear"])
+
+
+def _cost(row: Raw) -> Decimal:
+    """What a future was last marked to the account for: its price then is its mark less its profit since."""
+    return _number(row, "size") * _number(row, "mark_price") - _number(row, "floating_profit_loss")

@@ -1,0 +1,173 @@
+"""OKX: contracts of a size of their own, ids of letters and digits alone, a dead man's switch of 10 to 120 seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
+
+from envs.types import BadInput
+from serve.dialects import Delivery, Dialect, Heard, Money, Payment, Raw, Reading, Rights, Step, per_year
+from serve.venues import wire
+
+PAGE = 100
+_LIQUIDATED = ("full_liquidation", "partial_liquidation", *map(str, range(100, 108)))  # categories, and kinds of bill
+_DELEVERAGED = ("adl", *map(str, range(125, 129)))
+
+
+class Okx(Dialect):
+    """For an account in net mode. Options are listed against USD whatever they are settled in; those settled in coin
+    are refused, as everywhere.
+    """
+
+    ccxt_name: ClassVar[str] = "okx"
+    credentials: ClassVar[tuple[str, ...]] = ("apiKey", "secret", "password")
+    options: ClassVar[Mapping[str, Any]] = {"defaultType": "swap"}
+    dead_man: ClassVar[bool] = True
+
+    def urls(self, address: str) -> dict[str, Any]:
+        return {"rest": address, "ws": address.replace("http", "ws", 1) + "/ws/v5"}
+
+    def made(self, settings: Mapping[str, Any], heard: Heard | None = None) -> Any:
+        """A client id that was used before means that the first order arrived; to ccxt it is an invalid order."""
+        used = {"exceptions": {"exact": dict.fromkeys(("51011", "51016"), wire.DuplicateOrderId)}}
+        return super().made({**settings, **used}, heard)
+
+    def spelled(self, name: str, instance: str, number: str) -> str:
+        """Names are lower case, which leaves capitals for what stands between."""
+        return self.prefix(name) + instance + number
+
+    def prefix(self, name: str) -> str:
+        return name.replace("-", "X") + "Z"
+
+    def named(self, raw: Raw) -> str:
+        return str(raw["info"].get("clOrdId") or "")
+
+    async def resting(self, x: Any, symbols: Sequence[str]) -> list[Raw]:
+        """Page by page, from the newest."""
+        found: list[Raw] = []
+        oldest: dict[str, str] = {}
+        while len(page := await x.fetch_open_orders(None, None, PAGE, dict(oldest))) == PAGE:
+            found += page
+            oldest = {"after": min((raw["id"] for raw in page), key=int)}
+        return found + list(page)
+
+    async def trades(self, x: Any, symbols: Sequence[str], since: int) -> list[Raw]:
+        found = [raw for symbol in symbols for raw in await self._fills(x, symbol, since)]
+        return sorted(found, key=lambda raw: (raw["timestamp"], int(raw["info"]["billId"])))
+
+    def taken_over(self, raw: Raw) -> Literal["", "liquidated", "deleveraged"]:
+        kinds = (raw["info"].get("category"), raw["info"].get("subType"))
+        if any(kind in _LIQUIDATED for kind in kinds):
+            return "liquidated"
+        return "deleveraged" if any(kind in _DELEVERAGED for kind in kinds) else ""
+
+    async def money(self, x: Any, symbols: Sequence[str]) -> Money:
+        """Balance and positions are two replies: asked for until no position changed in between.
+
+        Premiums have left the cash balance; what perpetuals cost has not.
+        """
+        held = await self._held(x)
+        while True:
+            reply, before = await x.privateGetAccountBalance({}), held
+            held = await self._held(x)
+            if held == before:
+                return self._counted(x, reply["data"][0], held, {x.market(symbol)["settleId"] for symbol in symbols})
+
+    def fee(self, raw: Raw) -> Decimal:
+        """What is charged is negative at OKX; ccxt turns the sign of what it fetched, not of what it heard."""
+        info = raw["info"]
+        return -Decimal(info["fillFee"] if "fillFee" in info else info["fee"])
+
+    async def payments(self, x: Any, symbols: Sequence[str], since: int) -> list[Payment | Delivery]:
+        swaps = [symbol for symbol in symbols if x.market(symbol)["swap"]]
+        found: list[Payment | Delivery] = [*await super().payments(x, swaps, since)]
+        names = {x.market(symbol)["id"]: symbol for symbol in symbols if x.market(symbol)["option"]}
+        reply = await x.privateGetAccountBillsArchive({"type": "3", "instType": "OPTION"}) if names else {"data": []}
+        own = [row for row in reply["data"] if row["instId"] in names and int(row["ts"]) >= since]
+        found += [await self._delivered(x, names[row["instId"]], row) for row in own]
+        return sorted(found, key=lambda each: each.time)
+
+    async def rights(self, x: Any) -> Rights:
+        """Raises BadInput for an account that holds longs and shorts apart."""
+        reply = await x.privateGetAccountConfig({})
+        account = reply["data"][0]
+        if account["posMode"] != "net_mode":
+            raise BadInput("the OKX account holds long and short positions apart; set its position mode to net")
+        allowed = account["perm"].split(",")
+        return Rights("trade" in allowed, "withdraw" in allowed)
+
+    async def band(self, x: Any, symbol: str) -> tuple[Decimal, Decimal] | None:
+        reply = await x.publicGetPublicPriceLimit({"instId": x.market(symbol)["id"]})
+        limits = reply["data"][0]
+        return (Decimal(limits["sellLmt"]), Decimal(limits["buyLmt"])) if limits["enabled"] else None
+
+    async def ticker(self, x: Any, symbol: str) -> Raw:
+        """Mark, index and, of a perpetual, funding are a channel each; funding is told seldom."""
+        market = x.market(symbol)
+        if market["swap"] and symbol not in x.fundingRates:
+            await x.watch_funding_rate(symbol)
+        pair = market["info"]["uly"] or market["id"]
+        named = f"index-tickers::{x.safe_market(pair, None, '-')['symbol']}"
+        indices = x.subscribe("public", named, "index-tickers", None, {"instId": pair})
+        mark, index = await asyncio.gather(x.watch_mark_price(symbol), indices)
+        (price,) = index.values()
+        return {**mark, "indexPrice": price["indexPrice"], "funding": x.fundingRates.get(symbol)}
+
+    def reading(self, ticker: Raw) -> Reading:
+        """Funding is told per period, and how long that is."""
+        funding, mark = ticker["funding"], float(ticker["info"]["markPx"])
+        rate = 0.0
+        if funding is not None:
+            hours = (int(funding["nextFundingTimestamp"]) - int(funding["fundingTimestamp"])) / 3_600_000
+            rate = per_year(float(funding["fundingRate"]), hours)
+        return Reading(int(ticker["info"]["ts"]), float(ticker["indexPrice"]), mark, rate)
+
+    def step(self, x: Any, message: Raw) -> Step | None:
+        told = message.get("arg") or {}
+        if told.get("channel") != "books" or "action" not in message:
+            return None
+        data = message["data"][0]
+        before = None if message["action"] == "snapshot" else int(data["prevSeqId"])
+        return Step(x.safe_symbol(told["instId"]), before, int(data["seqId"]))
+
+    def fault(self, message: Raw) -> str:
+        return f"{message.get('code')} {message.get('msg')}" if message.get("event") == "error" else ""
+
+    async def surface(self, x: Any, base: str) -> tuple[tuple[int, float, float], ...]:
+        points: dict[tuple[int, float], float] = {}
+        for symbol, greeks in (await x.fetch_all_greeks(None, {"uly": f"{base}-USD"})).items():
+            market, volatility = x.safe_market(symbol), greeks["markImpliedVolatility"]
+            if market["option"] and volatility:
+                points[int(market["expiry"]), float(market["strike"])] = float(volatility)
+        return tuple((*at, volatility) for at, volatility in sorted(points.items()))
+
+    async def _fills(self, x: Any, symbol: str, since: int) -> list[Raw]:
+        """Page by page, from the newest."""
+        found: list[Raw] = []
+        oldest: dict[str, str] = {}
+        while len(page := await x.fetch_my_trades(symbol, since, None, dict(oldest))) == PAGE:
+            found += page
+            oldest = {"after": min((raw["info"]["billId"] for raw in page), key=int)}
+        return found + list(page)
+
+    async def _held(self, x: Any) -> list[tuple[str, Decimal, Decimal]]:
+        """Symbol, base units and average price."""
+        reply = await x.privateGetAccountPositions({})
+        rows = [(row, x.safe_market(row["instId"], None, "-")) for row in reply["data"] if Decimal(row["pos"] or 0)]
+        return [(own["symbol"], Decimal(row["pos"]) * self.unit(own), Decimal(row["avgPx"])) for row, own in rows]
+
+    def _counted(self, x: Any, account: Raw, held: Sequence[tuple[str, Decimal, Decimal]], settled: set[str]) -> Money:
+        own = [row for row in account["details"] if row["ccy"] in settled]
+        bought = sum((units * entry for symbol, units, entry in held if x.market(symbol)["swap"]), Decimal(0))
+        cash = sum((Decimal(row["cashBal"]) for row in own), Decimal(0)) - bought
+        return Money(cash, Decimal(account["totalEq"]), Decimal(account["mmr"] or 0))
+
+    async def _delivered(self, x: Any, symbol: str, row: Raw) -> Delivery:
+        """The bill does not say of which side it is: what was held is what our fills come to."""
+        unit = self.unit(x.market(symbol))
+        fills = await self._fills(x, symbol, 0)
+        held = sum((Decimal(str(f["amount"])) * unit * (1 if f["side"] == "buy" else -1) for f in fills), Decimal(0))
+        worth = abs(Decimal(row["pnl"]) / held) if held else Decimal(0)
+        return Delivery(str(row["billId"]), symbol, -held, worth, int(row["ts"]))

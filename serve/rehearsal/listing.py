@@ -1,0 +1,49 @@
+"""What a rehearsal exchange lists: for each asset a spot, a perpetual and, for the first, options around the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Literal
+
+from serve.clock import DAY, HOUR
+from serve.rehearsal.types import Instrument
+
+MONEYNESS = ("0.85", "0.95", "1", "1.05", "1.15")
+DAYS = (2, 30)  # to expiry, at eight in the morning
+EXPIRES = 8 * HOUR
+SIGNIFICANT = 4  # digits of a tick, in the price
+Right = Literal["call", "put"]
+
+
+def listed(spots: Mapping[str, Decimal], starts: int, currency: str = "USDC") -> tuple[Instrument, ...]:
+    """`spots`: each asset's index at `starts` (milliseconds), the asset with options first."""
+    linear = [each for asset, spot in spots.items() for each in _linear(asset, spot, currency)]
+    asset, spot = next(iter(spots.items()))
+    return (*linear, *_options(asset, spot, starts, currency))
+
+
+def _linear(asset: str, spot: Decimal, currency: str) -> Iterator[Instrument]:
+    unit = Decimal(1).scaleb(spot.adjusted() - SIGNIFICANT)  # of a price of 60,000: 1
+    tick, lot = unit / 2, Decimal(1).scaleb(1 - spot.adjusted())
+    fees = Decimal("0.0001"), Decimal("0.0005")
+    for kind, name in (("perpetual", "PERP"), ("spot", "SPOT")):
+        cap = lot * 1_000_000
+        yield Instrument(f"{asset}-{name}", kind, asset, currency, currency, tick, lot, lot, *fees, cap)  # type: ignore[arg-type]
+
+
+def _options(asset: str, spot: Decimal, starts: int, currency: str) -> Iterator[Instrument]:
+    unit = Decimal(1).scaleb(spot.adjusted() - 1)  # of a price of 60,000: 1,000
+    tick, lot = unit / 200, unit.scaleb(-unit.adjusted() - 2)
+    fee, cap = Decimal("0.0003"), lot * 100_000
+    strikes = sorted({(spot * Decimal(each) / unit).quantize(Decimal(1)) * unit for each in MONEYNESS})
+    rights: tuple[Right, ...] = ("call", "put")
+    for days in DAYS:
+        expiry = (starts // DAY + days) * DAY + EXPIRES
+        day = datetime.fromtimestamp(expiry / 1000, UTC).strftime("%Y%m%d")
+        for strike in strikes:
+            for right in rights:
+                name = f"{asset}-{day}-{strike:f}-{right[0].upper()}"
+                terms = (strike, expiry, right)
+                yield Instrument(name, "option", asset, currency, currency, tick, lot, lot, fee, fee, cap, *terms)

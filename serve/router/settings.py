@@ -1,0 +1,69 @@
+"""The settings of a venue that is made of several."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from envs.calibration import Finite, NonNegative, Positive, Section, Volatility
+from serve.clock import HOUR, parse
+from serve.router.costs import Horizon
+from serve.router.health import Rules
+
+MOST = 8  # venues of one leg: every set of them may be tried
+VenueName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,15}$")]
+
+
+class Route(Section):
+    """One leg at one venue."""
+
+    taker: Finite  # fee, fraction of the notional; a rebate is negative
+    maker: Finite
+    gas: NonNegative = 0.0  # quote currency per order
+    expiry: str | None = None  # ISO 8601, UTC; of a dated future
+
+    @model_validator(mode="after")
+    def _dated(self) -> Self:
+        if self.expiry is not None:
+            parse(self.expiry)
+        return self
+
+
+class Routing(Section):
+    """What all routes have in common, and the routes: by leg, then by venue. A venue without a leg does not trade it.
+
+    `volatility`: per √year, of a price while an order is on its way. `capital`: per year, fraction of the notional by
+    which an order makes a venue's position larger.
+    """
+
+    routes: dict[str, dict[VenueName, Route]]
+    health: Rules
+    book_seconds: Positive  # older, a book is not traded on
+    outage_seconds: Positive  # so long a venue that is out stands in reports as it last told
+    holding_hours: Positive  # that a hedge is held
+    basis_half_life_hours: Positive  # in which a mark comes half-way to its index
+    volatility: Volatility
+    capital: NonNegative
+
+    @model_validator(mode="after")
+    def _peopled(self) -> Self:
+        for leg, venues in self.routes.items():
+            if not 1 <= len(venues) <= MOST:
+                raise ValueError(f"routes.{leg} names {len(venues)} venues; name 1 to {MOST}")
+        return self
+
+    @property
+    def horizon(self) -> Horizon:
+        return Horizon(self.holding_hours * HOUR, self.volatility, self.capital)
+
+    def kept(self, route: Route, now: int) -> float:
+        """Share of a mark's distance from its index that is left when the hedge ends.
+
+        It decays by half in each half-life; a dated future's vanishes evenly until it expires.
+        """
+        holding = self.holding_hours * HOUR
+        if route.expiry is None:
+            return math.exp2(-self.holding_hours / self.basis_half_life_hours)
+        return max(0.0, 1 - holding / max(1, parse(route.expiry) - now))

@@ -1,0 +1,144 @@
+"""The account at an exchange: its reports, and what happened to it that no message told of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from serve.clock import Clock
+from serve.commands import Ask
+from serve.dialects import Delivery, Payment
+from serve.events import (
+    BalanceReport,
+    Deleveraged,
+    Event,
+    FundingPaid,
+    Malformed,
+    OrdersReport,
+    PositionsReport,
+    VenueTime,
+)
+from serve.venues.connection import Connection
+from serve.venues.ordering import OVERLAP, Ordering, Tell
+from serve.venues.tracks import Tracks
+
+TRIES = 3  # of a report, as a session does not begin without it
+PAUSE = 0.2  # seconds on the wall between them
+
+
+class Accounting:
+    """On the lanes' thread, over the lane of questions. What a report says is not older than its `as_of`."""
+
+    def __init__(
+        self,
+        line: Connection,
+        ordering: Ordering,
+        tracks: Tracks,
+        symbols: Mapping[str, str],
+        tell: Tell,
+        clock: Clock,
+    ) -> None:
+        self._line, self._ordering, self._tracks, self._symbols = line, ordering, tracks, symbols
+        self._tell, self._clock = tell, clock
+        self._paid = set[str]()  # payments and deliveries that were told
+        self._since = 0  # up to when the account was looked at, by the exchange's clock
+        self._silent = False
+        self._turn = asyncio.Lock()
+
+    def remember(self, past: Iterable[Event], now: int) -> None:
+        """What was journalled before a restart; without any, nothing before `now` is looked at."""
+        latest = 0
+        for event in past:
+            latest = event.time
+            if isinstance(event, FundingPaid):
+                self._paid.add(event.payment)
+            elif isinstance(event, Deleveraged):
+                self._paid.add(event.trade)
+        self._since = latest or now
+
+    async def poll(self) -> None:
+        """Fills, funding and deliveries since the last look. That the exchange is silent is told once."""
+        try:
+            await self._polled()
+            self._silent = False
+        except Exception as error:
+            was, self._silent = self._silent, True
+            if not was:
+                self._tell(Malformed(0, self._line.settings.name, "account", self._line.secrets.words(error)))
+
+    async def report(self, what: Ask) -> None:
+        """Tried again where it fails: what never comes makes its input stale."""
+        for left in reversed(range(TRIES)):
+            try:
+                self._tell(await self._reports[what.what](self))
+                return
+            except Exception as error:
+                if left == 0:
+                    self._tell(Malformed(0, self._line.settings.name, what.what, self._line.secrets.words(error)))
+                await asyncio.sleep(PAUSE)
+
+    async def _polled(self) -> None:
+        async with self._turn:
+            x, dialect, symbols = self._ordering.questions, self._line.dialect, self._listed
+            until = self._clock.now() + self._ordering.skew
+            for raw in await dialect.trades(x, symbols, self._since - OVERLAP):
+                if not (dialect.taken_over(raw) and str(raw["id"]) in self._paid):
+                    await self._ordering.traded(raw)
+            for paid in await dialect.payments(x, symbols, self._since - OVERLAP):
+                self._booked(paid)
+            self._since = until
+
+    def _booked(self, paid: Payment | Delivery) -> None:
+        leg = self._leg(paid.symbol)
+        if paid.id in self._paid or leg == paid.symbol:
+            return
+        self._paid.add(paid.id)
+        if isinstance(paid, Payment):
+            self._tell(FundingPaid(0, leg, paid.cash, paid.id))
+        else:
+            self._tell(Deleveraged(0, leg, paid.units, paid.price, "expired", paid.id))
+
+    async def _orders(self) -> OrdersReport:
+        raws = await self._line.dialect.resting(self._ordering.questions, self._listed)
+        return OrdersReport(0, tuple(self._whose(self._line.dialect.named(raw), str(raw["id"])) for raw in raws))
+
+    def _whose(self, spelled: str, venue_id: str) -> str:
+        """Our id of an order of this session, else what it bears."""
+        track = self._tracks.of(spelled, venue_id)
+        return track.order.order if track is not None else spelled or f"{self._line.settings.name}:{venue_id}"
+
+    async def _positions(self) -> PositionsReport:
+        """Legs by their names, all else that is held by the exchange's."""
+        await self._polled()
+        asked = self._clock.now()
+        held = await self._line.dialect.positions(self._ordering.questions, self._listed)
+        return PositionsReport(0, asked, tuple((self._leg(symbol), units) for symbol, units in held.items()))
+
+    async def _balance(self) -> BalanceReport:
+        await self._polled()
+        asked = self._clock.now()
+        money = await self._line.dialect.money(self._ordering.questions, self._listed)
+        use = float(money.maintenance / money.equity) if money.equity > 0 else float(money.maintenance > 0) * 1e9
+        return BalanceReport(0, asked, money.cash, use)
+
+    async def _time(self) -> VenueTime:
+        """The least skew that the answer proves."""
+        began = self._clock.now()
+        told = await self._line.dialect.time(self._ordering.questions)
+        ended = self._clock.now()
+        self._ordering.skew = told - min(max(told, began), ended)
+        return VenueTime(0, self._ordering.skew, ended - began)
+
+    _reports: Mapping[str, Callable[[Accounting], Awaitable[Event]]] = {
+        "orders": _orders,
+        "positions": _positions,
+        "balance": _balance,
+        "time": _time,
+    }
+
+    @property
+    def _listed(self) -> list[str]:
+        return sorted(set(self._symbols.values()))
+
+    def _leg(self, symbol: str) -> str:
+        return next((leg for leg, own in self._symbols.items() if own == symbol), symbol)

@@ -1,0 +1,169 @@
+"""An exchange through ccxt: what the core commands goes out on lanes, and what comes back waits here for the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from serve.clock import SECOND, Clock
+from serve.commands import Ask, CancelOrder, LookUp, SubmitOrder
+from serve.dialects import Reading
+from serve.events import Event, Listed, Malformed, SurfaceQuote
+from serve.market import Listing
+from serve.router.books import Level, Snapshot
+from serve.state import State
+from serve.venues.accounting import Accounting
+from serve.venues.connection import Connection
+from serve.venues.instruments import Instruments
+from serve.venues.lanes import Lanes
+from serve.venues.ordering import Ordering
+from serve.venues.streams import Book, Streams
+from serve.venues.tracks import Tracks
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one asset's market showed."""
+
+    asset: str
+    reading: Reading
+    half_spread: float  # fraction of the mark
+    depth: float  # quote currency
+
+
+class Exchange:
+    """Every method is the decision loop's; none but `settle` and `close` waits for the exchange."""
+
+    def __init__(self, line: Connection, lanes: Lanes, instruments: Instruments, tracks: Tracks, clock: Clock) -> None:
+        """`line`: one that is loaded; `instruments`: checked. Nothing is sent before the first command."""
+        self._line, self._lanes, self._clock, self._instruments = line, lanes, clock, instruments
+        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._ticks: SimpleQueue[Tick] = SimpleQueue()
+        settings, symbols, tell = line.settings, instruments.symbols, self._events.put
+        self._settings, self._tracks = settings, tracks
+        self._ordering = Ordering(line, tracks, symbols, tell, clock)
+        self._accounting = Accounting(line, self._ordering, tracks, symbols, tell, clock)
+        self._streams = Streams(line, settings.quotes, self._ordering, tell, self._shown, clock)
+        self._rests: dict[str, int] = {}  # when orders that rest expire
+        self._turned = clock.now()
+        self._polls = self._surfaces = self._renews = 0  # when each is due
+
+    def begin(self, past: Sequence[Event], sent: Mapping[str, SubmitOrder]) -> None:
+        """Subscribes, after what was journalled before a restart."""
+        self._tracks.remember(past, sent, self._instruments.symbols)
+        self._accounting.remember(past, self._clock.now())
+        self._lanes.keep(self._streams.run())
+        self._lanes.keep(self._line.dialect.guarded(self._ordering.cancels, self._turning))
+
+    def submit(self, order: SubmitOrder) -> tuple[Event, ...]:
+        if order.post_only:
+            self._rests[order.order] = order.expires_at
+        self._lanes.send(self._ordering.submit(order))
+        return ()
+
+    def cancel(self, order: CancelOrder) -> tuple[Event, ...]:
+        self._rests.pop(order.order, None)
+        self._lanes.send(self._ordering.cancel(order.order))
+        return ()
+
+    def look_up(self, order: LookUp) -> tuple[Event, ...]:
+        self._lanes.send(self._ordering.look_up(order.order))
+        return ()
+
+    def report(self, question: Ask) -> tuple[Event, ...]:
+        self._lanes.send(self._accounting.report(question))
+        return ()
+
+    def before(self, event: Event, state: State) -> tuple[Event, ...]:
+        if isinstance(event, Listed):
+            self._instruments.listed(event.symbol, Listing(event.strike, event.expiry))
+        return ()
+
+    def after(self, event: Event, state: State) -> tuple[Event, ...]:
+        return ()
+
+    def passed(self, now: int) -> list[Event]:
+        self._turned = now
+        self._renew(now)
+        for name in [name for name, at in self._rests.items() if at <= now]:
+            self.cancel(CancelOrder(now, name))
+        self._lanes.send(self._streams.looked(self._settings.silence_seconds))
+        if now >= self._polls:
+            self._polls = now + round(self._settings.poll_seconds * SECOND)
+            self._lanes.send(self._accounting.poll())
+        if self._settings.surface_seconds > 0 and now >= self._surfaces:
+            self._surfaces = now + round(self._settings.surface_seconds * SECOND)
+            for asset in self._settings.quotes:
+                self._lanes.send(self._surface(asset))
+        return [replace(event, time=now) for event in _drained(self._events)]
+
+    def ticks(self) -> list[Tick]:
+        """What the market showed since the last call, oldest first."""
+        return _drained(self._ticks)
+
+    def book(self, symbol: str) -> Snapshot | None:
+        """Of an instrument that quotes an asset; None where there is none that can be relied on."""
+        reading, book = self._streams.readings.get(symbol), self._streams.books.get(symbol)
+        if reading is None or book is None:
+            return None
+        bids, asks = (tuple(Level(*row) for row in side) for side in (book.bids, book.asks))
+        return Snapshot(book.time, bids, asks, reading.mark, reading.index, reading.funding_rate)
+
+    def candles(self, asset: str, timeframe: str, since: int, count: int) -> list[list[float]]:
+        """Start, open, high, low, close and volume of the instrument that quotes an asset, oldest first."""
+        ask = self._ordering.questions.fetch_ohlcv(self._settings.quotes[asset], timeframe, since, count)
+        return list(self._lanes.ask(ask))
+
+    def settle(self) -> None:
+        self._lanes.settle(self._settings.timeout_seconds)
+
+    def unexplained(self, state: State, declared: Iterable[Event]) -> str | None:
+        return self._instruments.unexplained(state, declared)
+
+    def close(self) -> None:
+        """What was sent last still goes out."""
+        self._lanes.settle(self._settings.timeout_seconds)
+        self._lanes.ask(self._ordering.close())
+        self._lanes.close()
+
+    def _renew(self, now: int) -> None:
+        """The dead man's switch, thrice in its time."""
+        if self._line.dialect.dead_man and now >= self._renews:
+            self._renews = now + round(self._settings.dead_man_seconds * SECOND / 3)
+            self._lanes.send(self._renewed())
+
+    async def _renewed(self) -> None:
+        try:
+            await self._line.dialect.renew(self._ordering.cancels, self._settings.dead_man_seconds)
+        except Exception as error:  # the next turn tries again, and the switch cancels if none gets through
+            self._fault("dead man's switch", error)
+
+    async def _surface(self, asset: str) -> None:
+        try:
+            points = await self._line.dialect.surface(self._ordering.questions, self._instruments.base(asset))
+        except Exception as error:
+            self._fault("surface", error)
+            return
+        if points:
+            self._events.put(SurfaceQuote(0, asset, self._clock.now(), points))
+
+    def _shown(self, asset: str, reading: Reading, book: Book) -> None:
+        self._ticks.put(Tick(asset, reading, book.half_spread(reading.mark), book.depth(reading.mark)))
+
+    def _fault(self, what: str, error: Exception) -> None:
+        self._events.put(Malformed(0, self._settings.name, what, self._line.secrets.words(error)))
+
+    def _turning(self) -> bool:
+        """Whether the decision loop turned within the dead man's time."""
+        return self._clock.now() - self._turned <= self._settings.dead_man_seconds * SECOND
+
+
+def _drained(queue: SimpleQueue[Any]) -> list[Any]:
+    found = []
+    while True:
+        try:
+            found.append(queue.get_nowait())
+        except Empty:
+            return found

@@ -1,0 +1,198 @@
+"""Orders at an exchange: sending, cancelling and looking up, and what every answer or silence means.
+
+Only what is on ccxt's list of definitive refusals is a rejection; after any other exception the order may be there, and
+is looked up by our id, never sent again. Everything here runs on the lanes' thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+
+from serve.clock import SECOND, Clock
+from serve.commands import SubmitOrder
+from serve.dialects import Raw
+from serve.events import (
+    Absent,
+    Acknowledged,
+    Cancelled,
+    Deleveraged,
+    Event,
+    Filled,
+    OutcomeUnknown,
+    Rejected,
+)
+from serve.venues import wire
+from serve.venues.connection import Connection
+from serve.venues.tracks import Track, Tracks
+
+Tell = Callable[[Event], None]
+GONE = ("canceled", "expired")
+OVERLAP = 60 * SECOND  # of what is read again, as clocks and feeds differ
+
+
+class Ordering:
+    """Each lane has a throttle of its own: a flood of questions delays no order, and one of orders no cancel."""
+
+    def __init__(self, line: Connection, tracks: Tracks, symbols: Mapping[str, str], tell: Tell, clock: Clock) -> None:
+        """`symbols`: ccxt's, by leg; it may change."""
+        self._line, self._tracks, self._symbols, self._tell, self._clock = line, tracks, symbols, tell, clock
+        self.orders, self.cancels, self.questions = line.made(), line.made(), line.made()
+        self._foreign = set[str]()  # trades that are not ours and were looked at
+        self.skew = 0  # of the exchange's clock, milliseconds
+
+    async def submit(self, order: SubmitOrder) -> None:
+        track = self._tracks.sent(order, self._symbols.get(order.symbol, ""))
+        try:
+            price = await self._price(track)
+        except Exception as error:  # nothing was sent
+            self._tell(Rejected(0, order.order, self._words(error)))
+            return
+        try:
+            raw = await self._sent(track, price)
+        except Exception as error:
+            kind = Rejected if wire.rejected(error) else OutcomeUnknown
+            self._tell(kind(0, order.order, self._words(error)))
+            return
+        await self._carefully(order.order, self._answered(track, raw))
+
+    async def cancel(self, name: str) -> None:
+        """By an exchange's silence nothing is concluded: the order is looked up."""
+        track = self._tracks.orders.get(name)
+        if track is None:
+            self._tell(OutcomeUnknown(0, name, "no order of this session"))
+            return
+        await self._carefully(name, self._cancelled(track))
+
+    async def look_up(self, name: str) -> None:
+        track = self._tracks.orders.get(name)
+        if track is None:
+            self._tell(Absent(0, name))
+            return
+        await self._carefully(name, self._looked_up(track))
+
+    async def told(self, raw: Raw) -> None:
+        """An order as the exchange tells it, unasked: news where it has ended."""
+        track = self._tracks.of(self._line.dialect.named(raw), str(raw["id"]))
+        if track is not None and not track.over and raw["status"] not in (None, "open"):
+            await self._carefully(track.order.order, self._known(track, raw))
+
+    async def traded(self, raw: Raw) -> None:
+        """A fill, told for the first time or again."""
+        name, venue_id = self._line.dialect.named(raw), str(raw.get("order") or "")
+        trade, track = str(raw["id"]), self._tracks.of(name, venue_id)
+        if trade in self._foreign:
+            return
+        if track is None and not name and venue_id and not self._line.dialect.taken_over(raw):
+            order = await self.questions.fetch_order(venue_id, raw["symbol"])
+            name = self._line.dialect.named(order)
+            track = self._tracks.of(name, venue_id)
+        if track is None:
+            self._foreign.add(trade)
+            self._stranger(raw, name)
+            return
+        self._tracks.known(track, venue_id or track.venue_id)
+        filled = self._tracks.fill(track, raw, self._line.unit(raw["symbol"]))
+        if filled is not None:
+            self._tell(filled)
+
+    async def _price(self, track: Track) -> Decimal:
+        """Within the exchange's band, on its grid, and no worse than the limit. Raises ValueError where none is."""
+        order = track.order
+        buy = order.units > 0
+        if self._clock.now() > order.expires_at:
+            raise ValueError("expired before it was sent")
+        if not track.symbol:
+            raise ValueError(f"{order.symbol} is not listed at the exchange")
+        band = await self._line.dialect.band(self.orders, track.symbol)
+        low, high = band or (Decimal(0), Decimal("Infinity"))
+        price = self._line.priced(track.symbol, min(order.limit, high) if buy else max(order.limit, low), buy)
+        if not low <= price <= high:
+            raise ValueError(f"limit {order.limit} is outside the exchange's band of {low} to {high}")
+        return price
+
+    async def _sent(self, track: Track, price: Decimal) -> Raw:
+        order, side = track.order, "buy" if track.order.units > 0 else "sell"
+        amount = float(abs(order.units) / self._line.unit(track.symbol))
+        terms = self._line.dialect.parameters(order, track.spelled)
+        return dict(await self.orders.create_order(track.symbol, "limit", side, amount, float(price), terms))
+
+    async def _answered(self, track: Track, raw: Raw) -> None:
+        """The reply to a submit; some exchanges' says no more than that the order is there."""
+        if raw.get("status") is None:
+            self._tracks.known(track, str(raw["id"]))
+            raw = await self._found(track) or raw
+        if not track.over:
+            await self._known(track, raw)
+
+    async def _cancelled(self, track: Track) -> None:
+        with suppress(wire.OrderNotFound):  # it may have ended, or be on its way
+            await self._line.dialect.cancel(self.cancels, track.symbol, track.spelled, track.venue_id)
+        await self._looked_up(track)
+
+    async def _looked_up(self, track: Track) -> None:
+        raw = await self._found(track)
+        if raw is not None:
+            await self._known(track, raw)
+            return
+        await self._fills(track)
+        if not track.told:
+            self._tell(Absent(0, track.order.order))
+
+    async def _known(self, track: Track, raw: Raw) -> None:
+        """What the order as told means; that its rest is gone is not said before all its fills are."""
+        name, unit = track.order.order, self._line.unit(track.symbol)
+        self._tracks.known(track, str(raw["id"]))
+        track.over = raw["status"] == "rejected"
+        if track.over:
+            self._tell(Rejected(0, name, "refused by the exchange"))
+            return
+        self._tell(Acknowledged(0, name))
+        for trade in raw.get("trades") or ():
+            await self.traded(trade)
+        filled = Decimal(str(raw.get("filled") or 0)) * unit
+        if track.filled < filled:
+            await self._fills(track)
+        if track.filled < filled:
+            self._tell(OutcomeUnknown(0, name, f"{filled} filled, of which {track.filled} are told"))
+        elif raw["status"] in GONE or (raw["status"] == "closed" and filled < abs(track.order.units)):
+            track.over = True
+            self._tell(Cancelled(0, name))
+
+    async def _found(self, track: Track) -> Raw | None:
+        return await self._line.dialect.found(self.questions, track.symbol, track.spelled, track.venue_id)
+
+    async def _fills(self, track: Track) -> None:
+        """The order's fills by request."""
+        since = track.order.time + self.skew - OVERLAP
+        for raw in await self._line.dialect.trades(self.questions, [track.symbol], since):
+            await self.traded(raw)
+
+    def _stranger(self, raw: Raw, name: str) -> None:
+        """A fill that is the exchange's doing, or that bears our name and is not of this database; others are a
+        person's, and show in the positions.
+        """
+        price = Decimal(str(raw["price"]))
+        amount = Decimal(str(raw["amount"])) * self._line.unit(raw["symbol"])
+        units = amount if raw["side"] == "buy" else -amount
+        why = self._line.dialect.taken_over(raw)
+        leg = next((leg for leg, symbol in self._symbols.items() if symbol == raw["symbol"]), None)
+        if self._tracks.ours(name):
+            self._tell(Filled(0, name, str(raw["id"]), units, price, self._line.dialect.fee(raw)))
+        elif why and leg is not None:
+            self._tell(Deleveraged(0, leg, units, price, why, str(raw["id"])))
+
+    async def _carefully(self, name: str, work: Any) -> None:
+        try:
+            await work
+        except Exception as error:  # whatever it is, the order may be there
+            self._tell(OutcomeUnknown(0, name, self._words(error)))
+
+    def _words(self, error: Exception) -> str:
+        return self._line.secrets.words(error)
+
+    async def close(self) -> None:
+        for x in (self.orders, self.cancels, self.questions):
+            await x.close()

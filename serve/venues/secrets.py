@@ -1,0 +1,73 @@
+"""Keys of exchanges: read when they are needed, shown nowhere."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from envs.calibration import read_toml
+from envs.types import BadInput
+from serve.rehearsal.protocols import TRADER
+from serve.venues.settings import Keys
+
+HIDDEN = "***"
+
+
+class Secrets:
+    """By ccxt's names. What prints it prints the names."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = dict(values)
+
+    def __repr__(self) -> str:
+        return f"Secrets({', '.join(self._values)})"
+
+    def shown(self) -> dict[str, str]:
+        """For ccxt alone."""
+        return dict(self._values)
+
+    def scrubbed(self, text: str) -> str:
+        """A message that may come from ccxt or the exchange, without any of them."""
+        for value in self._values.values():
+            text = text.replace(value, HIDDEN)
+        return text
+
+    def words(self, error: BaseException) -> str:
+        """What an error says, in one line of bounded length."""
+        said = " ".join(self.scrubbed(str(error)).split())
+        return f"{type(error).__name__}: {said[:300]}"
+
+
+def read(keys: Keys, needed: Sequence[str]) -> Secrets:
+    """Raises BadInput where one is missing, or where others may read the file."""
+    if keys.file is not None:
+        return _whole(_of_file(Path(keys.file)), needed, keys.file)
+    missing = [variable for variable in keys.environment.values() if not os.environ.get(variable)]
+    if missing:
+        raise BadInput(f"venue.keys: the environment has no {missing[0]}; set it to the exchange's key")
+    found = {name: os.environ[variable] for name, variable in keys.environment.items()}
+    return _whole(found, needed, "venue.keys.environment")
+
+
+def _of_file(file: Path) -> dict[str, str]:
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode)
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read ({error.strerror}); write the exchange's keys there") from None
+    if mode & 0o077:
+        raise BadInput(f"{file}: others may read it (mode {mode:03o}); run `chmod 600 {file}`")
+    return {name: str(value) for name, value in read_toml(file).items()}
+
+
+def _whole(found: Mapping[str, str], needed: Sequence[str], where: str) -> Secrets:
+    if missing := [name for name in needed if not found.get(name)]:
+        raise BadInput(f"{where}: {missing[0]} is missing; add it")
+    return Secrets({name: found[name] for name in needed})
+
+
+def rehearsed(needed: Sequence[str]) -> Secrets:
+    """Those of the rehearsal exchange's trader, which are none."""
+    known = {"apiKey": TRADER.key, "secret": TRADER.secret, "password": TRADER.passphrase}
+    return Secrets({name: known[name] for name in needed})

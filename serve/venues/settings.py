@@ -1,0 +1,52 @@
+"""The settings of an exchange."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from envs.calibration import NonNegative, Positive, Section
+
+
+def _here(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme != "http" or parts.hostname != "127.0.0.1" or parts.port is None or parts.path:
+        raise ValueError(f"{text} is no rehearsal on this machine; give an address such as http://127.0.0.1:8123")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_here)]
+FIELDS = ("apiKey", "secret", "password", "walletAddress", "privateKey")
+
+
+class Keys(Section):
+    """Where the secrets are, never what they are: in a file of mode 600, or in the environment."""
+
+    file: str | None = None  # TOML: apiKey = "...", secret = "..."
+    environment: dict[str, str] = Field(default_factory=dict)  # name of the variable, by ccxt's name of the secret
+
+    @model_validator(mode="after")
+    def _located(self) -> Self:
+        if (self.file is None) == (not self.environment):
+            raise ValueError("give either keys.file or keys.environment")
+        if unknown := [name for name in self.environment if name not in FIELDS]:
+            raise ValueError(f"keys.environment.{unknown[0]} is no secret; have {', '.join(FIELDS)}")
+        return self
+
+
+class ExchangeSettings(Section):
+    """An exchange through ccxt; instruments by ccxt's symbols."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")  # a file of serve/dialects/
+    keys: Keys
+    symbols: dict[str, str]  # of each leg; an option leg that waits to be listed has none
+    quotes: dict[str, str] = Field(min_length=1)  # of each asset, the perpetual whose ticker and book quote it
+    sources: dict[str, dict[str, str]] = Field(default_factory=dict)  # other exchanges' perpetual of each asset
+    rehearsal: Address | None = None  # of a rehearsal exchange, which stands in for the real one
+    timeout_seconds: Positive  # for an answer, on the wall
+    silence_seconds: Positive  # without a message, after which market data are subscribed to anew
+    poll_seconds: Positive  # between looks at fills and funding that no message told of
+    surface_seconds: NonNegative  # between looks at the listed volatilities; 0: never
+    dead_man_seconds: Positive  # after which the exchange cancels what rests, unless the decision loop turns

@@ -1,0 +1,175 @@
+"""Websockets of an exchange: each life on a fresh ccxt instance, ended by the first thing that is not right.
+
+ccxt merges a new snapshot into the old book after a reconnect, takes no notice of a gap in the sequence, and stops
+reading without a word after an error frame: so a book begins with its life, every message is looked at before ccxt
+reads it, and silence ends a life.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from serve.clock import SECOND, Clock
+from serve.dialects import Raw, Reading
+from serve.events import Malformed
+from serve.venues.connection import Connection
+from serve.venues.ordering import Ordering, Tell
+
+NEAR = Decimal("0.0005")  # of the mark, within which depth counts
+PAUSE = 0.2  # seconds on the wall before a new life
+
+
+@dataclass(frozen=True)
+class Book:
+    """Prices and base units, best first."""
+
+    time: int  # our clock's
+    bids: tuple[tuple[Decimal, Decimal], ...]
+    asks: tuple[tuple[Decimal, Decimal], ...]
+
+    def half_spread(self, mark: float) -> float:
+        """Fraction of the mark."""
+        return float(self.asks[0][0] - self.bids[0][0]) / 2 / mark
+
+    def depth(self, mark: float) -> float:
+        """Quote currency near the mark on the thinner side, and never less than the best price's."""
+        reach = Decimal(mark) * NEAR
+        bids = [p * u for p, u in self.bids if p >= Decimal(mark) - reach] or [self.bids[0][0] * self.bids[0][1]]
+        asks = [p * u for p, u in self.asks if p <= Decimal(mark) + reach] or [self.asks[0][0] * self.asks[0][1]]
+        return float(min(sum(bids), sum(asks)))
+
+
+Show = Callable[[str, Reading, Book], None]
+
+
+class Broken(Exception):
+    """What the exchange sends cannot be relied on."""
+
+
+class Streams:
+    """`symbols`: ccxt's, by asset. `show`: told of every ticker beside a book that is whole."""
+
+    def __init__(
+        self, line: Connection, symbols: Mapping[str, str], ordering: Ordering, tell: Tell, show: Show, clock: Clock
+    ) -> None:
+        self._line, self._symbols, self._ordering, self._tell = line, symbols, ordering, tell
+        self._show, self._clock = show, clock
+        self.books: dict[str, Book] = {}  # by ccxt's symbol
+        self.readings: dict[str, Reading] = {}
+        self._steps: dict[str, int] = {}
+        self._heard: dict[str, int] = {}  # when each feed last spoke, by our clock
+        self._ends: asyncio.Future[str] | None = None
+        self._x: Any = None
+
+    async def run(self) -> None:
+        """One life after another."""
+        while True:
+            why = await self._lived()
+            self._tell(Malformed(0, self._line.settings.name, "market data", why))
+            await asyncio.sleep(PAUSE)
+
+    def end(self, why: str) -> None:
+        """Of the life at hand."""
+        if self._ends is not None and not self._ends.done():
+            self._ends.set_result(why)
+
+    async def looked(self, silence_seconds: float) -> None:
+        """Ends the life in which a feed is silent."""
+        now = self._clock.now()
+        for feed, at in self._heard.items():
+            if now - at > silence_seconds * SECOND:
+                self.end(f"{feed} silent for {(now - at) / SECOND:g} s")
+
+    @property
+    def whole(self) -> bool:
+        """Every asset is quoted."""
+        return all(symbol in self.books and symbol in self.readings for symbol in self._symbols.values())
+
+    async def _lived(self) -> str:
+        """Why it ended, in words."""
+        ends = self._ends = asyncio.get_running_loop().create_future()
+        self.books, self.readings, self._steps = {}, {}, {}
+        now = self._clock.now()
+        self._heard = {f"{kind} of {asset}": now for asset in self._symbols for kind in ("ticker", "book")}
+        x = self._x = self._line.made(self._message)
+        feeds = [self._tickers(x, each) for each in self._symbols] + [self._book(x, each) for each in self._symbols]
+        tasks = [asyncio.create_task(feed) for feed in (*feeds, self._fills(x), self._orders(x))]
+        done, _ = await asyncio.wait([ends, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        why = "; ".join(self._line.secrets.words(error) for each in done if (error := each.exception()) is not None)
+        if not why:
+            why = ends.result()
+        self.end(why)
+        await self._buried(x, tasks)
+        return why
+
+    async def _buried(self, x: Any, tasks: list[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await x.close()
+
+    def _message(self, message: Raw) -> None:
+        """Every message of the life, before ccxt reads it."""
+        try:
+            why = self._line.dialect.fault(message) or self._gap(message)
+        except Exception as error:
+            why = f"a message that cannot be read: {self._line.secrets.words(error)}"
+        if why:
+            self.end(why)
+
+    def _gap(self, message: Raw) -> str:
+        step = self._line.dialect.step(self._x, message)
+        if step is None:
+            return ""
+        last = self._steps.get(step.symbol)
+        self._steps[step.symbol] = step.last
+        if step.previous is None or step.previous == last:
+            return ""
+        return f"book of {step.symbol}: {step.previous} follows {last}"
+
+    async def _tickers(self, x: Any, asset: str) -> None:
+        symbol = self._symbols[asset]
+        while True:
+            reading = self._line.dialect.reading(await self._line.dialect.ticker(x, symbol))
+            self._heard[f"ticker of {asset}"] = self._clock.now()
+            self.readings[symbol] = reading
+            if symbol in self.books and self._alive:
+                self._show(asset, reading, self.books[symbol])
+
+    async def _book(self, x: Any, asset: str) -> None:
+        symbol, unit = self._symbols[asset], self._line.unit(self._symbols[asset])
+        while True:
+            raw = await x.watch_order_book(symbol)
+            self._heard[f"book of {asset}"] = self._clock.now()
+            book = Book(self._clock.now(), _levels(raw["bids"], unit), _levels(raw["asks"], unit))
+            if not book.bids or not book.asks:
+                raise Broken(f"book of {symbol} has one side")
+            if book.bids[0][0] >= book.asks[0][0]:
+                raise Broken(f"book of {symbol} is crossed, {book.bids[0][0]} bid and {book.asks[0][0]} asked")
+            if self._alive:
+                first = symbol not in self.books
+                self.books[symbol] = book
+                if first and symbol in self.readings:
+                    self._show(asset, self.readings[symbol], book)
+
+    async def _fills(self, x: Any) -> None:
+        while True:
+            for raw in await x.watch_my_trades():
+                await self._ordering.traded(raw)
+
+    async def _orders(self, x: Any) -> None:
+        while True:
+            for raw in await x.watch_orders():
+                await self._ordering.told(raw)
+
+    @property
+    def _alive(self) -> bool:
+        return self._ends is not None and not self._ends.done()
+
+
+def _levels(rows: Any, unit: Decimal) -> tuple[tuple[Decimal, Decimal], ...]:
+    return tuple((Decimal(str(row[0])), Decimal(str(row[1])) * unit) for row in rows)

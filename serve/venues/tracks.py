@@ -1,0 +1,73 @@
+"""What the exchange has told of each of our orders: whose an order or a fill is, and whether it was told before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from serve.commands import SubmitOrder
+from serve.dialects import Dialect, Raw
+from serve.events import Event, Filled
+
+
+@dataclass
+class Track:
+    order: SubmitOrder
+    spelled: str  # our id on the wire
+    symbol: str  # ccxt's
+    venue_id: str = ""
+    told: dict[str, Decimal] = field(default_factory=dict)  # units by trade
+    over: bool = False  # its end was told
+
+    @property
+    def filled(self) -> Decimal:
+        """Units of the fills told, without their sign."""
+        return abs(sum(self.told.values(), Decimal(0)))
+
+
+class Tracks:
+    """`name` and `instance` of the session, which every id of ours bears."""
+
+    def __init__(self, dialect: Dialect, name: str, instance: str) -> None:
+        self._dialect, self._name, self._instance = dialect, name, instance
+        self.orders: dict[str, Track] = {}  # by our id
+        self._spelled: dict[str, Track] = {}
+        self._venue: dict[str, Track] = {}
+
+    def sent(self, order: SubmitOrder, symbol: str) -> Track:
+        if order.order not in self.orders:
+            number = order.order.removeprefix(f"{self._name}-").split("-")[0]
+            spelled = self._dialect.spelled(self._name, self._instance, number)
+            self.orders[order.order] = self._spelled[spelled] = Track(order, spelled, symbol)
+        return self.orders[order.order]
+
+    def known(self, track: Track, venue_id: str) -> None:
+        """The exchange's own id of an order."""
+        track.venue_id = venue_id
+        self._venue[venue_id] = track
+
+    def of(self, spelled: str, venue_id: str) -> Track | None:
+        """By what an order or a fill bears."""
+        return self._spelled.get(spelled) or self._venue.get(venue_id)
+
+    def ours(self, spelled: str) -> bool:
+        """Whether it bears our name, be it of this database or of another."""
+        return spelled.startswith(self._dialect.prefix(self._name))
+
+    def fill(self, track: Track, raw: Raw, unit: Decimal) -> Filled | None:
+        """None where it was told before."""
+        trade, amount = str(raw["id"]), Decimal(str(raw["amount"])) * unit
+        if trade in track.told:
+            return None
+        track.told[trade] = amount if raw["side"] == "buy" else -amount
+        price = Decimal(str(raw["price"]))
+        return Filled(0, track.order.order, trade, track.told[trade], price, self._dialect.fee(raw))
+
+    def remember(self, past: Iterable[Event], sent: Mapping[str, SubmitOrder], symbols: Mapping[str, str]) -> None:
+        """What was journalled before a restart; `symbols`: ccxt's, by leg."""
+        for order in sent.values():
+            self.sent(order, symbols.get(order.symbol, ""))
+        for event in past:
+            if isinstance(event, Filled) and event.order in self.orders:
+                self.orders[event.order].told[event.trade] = event.units
