@@ -1,8 +1,8 @@
 """Where the profit came from: greeks times what the market did, costs, funding, and the desk's own trades.
 
 Between two changes of ledger or book nothing is traded, so the greeks at the beginning say what each move was worth
-(delta·dS + ½·gamma·dS² + vega·dσ); what is left over is the passing of time and the terms beyond. What the profit jumps
-by at a change is what the change cost. The parts add up to the profit, whatever happens.
+(delta·dS + ½·gamma·dS² + vega·dσ); the rest is the passing of time, the skew and the terms
+beyond. What the profit jumps by at a change is what the change cost. The parts add up to the profit, whatever happens.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from serve.exposure import net, profit
 from serve.ledger import ZERO
 from serve.state import State
 
-PARTS = ("delta", "gamma", "vega", "time", "spread", "fees", "funding", "book")
+PARTS = ("delta", "gamma", "vega", "rest", "spread", "fees", "funding", "book")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Attribution:
             for part, own in (("delta", delta * move), ("gamma", 50 * gamma * move**2 / spot), ("vega", vega * points)):
                 self._put(part, own)
                 named += own
-        self._put("time", made - stand.profit - named)
+        self._put("rest", made - stand.profit - named)
 
     def _jumped(self, before: State, after: State, made: float) -> None:
         """What the change itself cost, at the same quotes."""

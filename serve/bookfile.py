@@ -29,6 +29,10 @@ class BookFile:
 
     def saw(self, quote: QuoteEvent, state: State) -> tuple[Event, ...]:
         """What the lines that are new say."""
-        found = self._lines.events(quote.time, KINDS)
+        return self.fresh(quote.time)
+
+    def fresh(self, now: int) -> tuple[Event, ...]:
+        """The same, as of a time."""
+        found = self._lines.events(now, KINDS)
         fresh, self._skip = found[self._skip :], max(0, self._skip - len(found))
         return tuple(fresh)

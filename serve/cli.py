@@ -60,15 +60,19 @@ def serve(
     funding: Annotated[
         str, typer.Option(help='Recorded funding, one per asset: btc, or a file; "": the calibrated mean.')
     ] = "",
+    rehearsal: Annotated[
+        str | None, typer.Option(help="Address of a rehearsal exchange that stands in for the settings' exchange.")
+    ] = None,
     anchor: Anchored = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hedge on paper: replay or follow a feed, decide, trade on the paper venue, keep the journal.
+    """Hedge: on paper, by quotes that are replayed or followed, or on the exchange that the settings name.
 
     Example: rehedge serve configs/paper.toml --journal runs/paper.db --from 2023-03-01 --days 31
     """
     with exits():
         settings = configs.load(config)
+        settings = settings if rehearsal is None else configs.rehearsed(settings, rehearsal)
         paid = tuple(filter(None, funding.split(",")))
         begin = time_of(first, "--from")
         source = Source(tuple(feed.split(",")), begin, days, speed, follow, market=market, funding=paid)

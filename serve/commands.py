@@ -25,6 +25,8 @@ class SubmitOrder(Output):
     expires_at: int  # the venue takes it no later than this
     reduce_only: bool
     post_only: bool = False
+    venue: str = ""  # the one whose account is to be relieved; empty: wherever it is best
+    venue: str = ""  # the one of several that it is for
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,19 @@ class Alert(Output):
     """A person should know."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class Proposal(Output):
+    """Collateral that a person should move; nobody else does."""
+
+    account: str
+    source: str  # another account, or outside
+    amount: Decimal  # quote currency
+    distance: float  # of the account to liquidation, fraction of spot
+    expected: int  # when it would be there, sent now
+    in_time: bool  # before the account is at its limit; else its positions shrink meanwhile
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -106,7 +121,7 @@ class Decision(Output):
     """Why the hedge is what it is."""
 
     request: str
-    source: Literal["policy", "last_good", "fallback", "close", "flatten"]
+    source: Literal["policy", "last_good", "fallback", "protect", "close", "flatten"]
     state: str
     reason: str
     observation: str  # hashes

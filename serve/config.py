@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -16,6 +16,7 @@ from serve import breaker
 from serve.breaker import Breaker
 from serve.limits import Limits
 from serve.oracle import Rules as Oracle
+from serve.router.settings import Routing
 from serve.venues.settings import ExchangeSettings
 
 WEEK_MINUTES = 7 * 24 * 60
@@ -61,8 +62,9 @@ class Clocks(Section):
 
 
 class Venue(Section):
-    """The paper venue."""
+    """The paper venue. `opening`: the module whose `placed` opens it."""
 
+    opening: ClassVar[str] = "serve.venues.papering"
     name: Literal["paper"]
     seed: int = Field(default=0, ge=0)  # of the rejections and delays that the task's execution asks for
     latency_seconds: NonNegative = 0.0  # before an order reaches the venue's book
@@ -71,11 +73,12 @@ class Venue(Section):
 def _kind(raw: Any) -> str:
     """Of a venue's settings, by its name: paper, several exchanges, or one."""
     name = raw.get("name") if isinstance(raw, Mapping) else getattr(raw, "name", None)
-    return str(name) if name == "paper" else "exchange"
+    return str(name) if name in ("paper", "routed") else "exchange"
 
 
 AnyVenue = Annotated[
-    Annotated[Venue, Tag("paper")] | Annotated[ExchangeSettings, Tag("exchange")], Discriminator(_kind)
+    Annotated[Venue, Tag("paper")] | Annotated[Routing, Tag("routed")] | Annotated[ExchangeSettings, Tag("exchange")],
+    Discriminator(_kind),
 ]
 
 
@@ -153,6 +156,15 @@ class Reconcile(Section):
     rechecks: int = Field(ge=0)  # so often, before it is asked for as usual
 
 
+class Collateral(Section):
+    """When collateral is asked for, and when positions shrink because it would come too late."""
+
+    target: Positive  # distance to liquidation that either restores, as a fraction of spot
+    transfer_seconds: Positive  # from the proposal until the venue counts it
+    lead: float = Field(ge=1)  # so many times that it is proposed ahead
+    sigmas: Positive  # of filtered volatility over the time: what is expected of the market at worst
+
+
 class ServeConfig(Section):
     """A `model`'s card says the task; without a model the task is named here and the analytic hedge serves."""
 
@@ -171,6 +183,7 @@ class ServeConfig(Section):
     stress: Stress
     reconcile: Reconcile
     oracle: Oracle
+    collateral: Collateral
     limits: Limits
     breakers: dict[str, dict[str, Any]]
 
@@ -207,6 +220,16 @@ def load(path: Path) -> ServeConfig:
     config = validated(ServeConfig, raw, str(path))
     build_breakers(config.breakers, str(path))
     return config
+
+
+def rehearsed(config: ServeConfig, address: str) -> ServeConfig:
+    """With a rehearsal exchange in the place of every exchange. Raises BadInput for an address beyond this machine."""
+    raw = config.model_dump(mode="json")
+    if raw["venue"]["name"] == "paper":
+        raise BadInput("--rehearsal: the settings trade on paper, which needs none; name an exchange in [venue]")
+    for venue in raw["venue"].get("venues", {"": raw["venue"]}).values():
+        venue["rehearsal"] = address
+    return validated(ServeConfig, raw, "--rehearsal")
 
 
 def build_breakers(raw: Mapping[str, Mapping[str, Any]], where: str) -> dict[str, Breaker]:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from serve.clock import SECOND, Clock
-from serve.events import BarClosed, DecisionDue, Event, Heartbeat, Listed, QuoteEvent
+from serve.events import BarClosed, DecisionDue, Event, Heartbeat, QuoteEvent
 from serve.feed import Feed
-from serve.market import Listing
 from serve.people import People
 from serve.runner import Runner
 from serve.setup import Setup
 from serve.state import State
-from serve.venues.paper import Paper
+from serve.venues.floor import Floor
 
 Timer = BarClosed | DecisionDue | Heartbeat
 
@@ -36,11 +35,6 @@ class Timers:
     @property
     def next(self) -> int:
         return min(self._next.values())
-
-    @property
-    def bar(self) -> int:
-        """The end of the bar at hand."""
-        return self._next[BarClosed]
 
     def fire(self, now: int) -> tuple[Event, ...]:
         """The events of the next time on the grids, which went off at `now`; the time after it is the next."""
@@ -66,8 +60,8 @@ class Several:
         return tuple(event for own in self.each for event in own.saw(quote, state))
 
 
-def drive(runner: Runner, feed: Feed, book: Book, venue: Paper, people: People, clock: Clock, timers: Timers) -> None:
-    """Until the feed ends. Quotes at a timer's very time come before it, and a bar's funding before its last quote.
+def drive(runner: Runner, feed: Feed, book: Book, floor: Floor, people: People, clock: Clock, timers: Timers) -> None:
+    """Until the feed ends. Quotes at a timer's very time come before it.
 
     However long the market is silent, what persons tell is heard.
     """
@@ -75,40 +69,35 @@ def drive(runner: Runner, feed: Feed, book: Book, venue: Paper, people: People, 
         _handled(runner, people.heard())
         tick = feed.next(min(timers.next, people.next))
         if isinstance(tick, QuoteEvent):
-            _quoted(runner, book, venue, tick, at_bar=tick.time == timers.bar)
+            _quoted(runner, book, floor, tick)
         elif tick is not None:
             runner.handle(tick)
         elif not feed.ended and people.next < timers.next:
             clock.wait_until(people.next)
         elif not feed.ended:
-            _fire(runner, venue, clock, timers)
-    _fire(runner, venue, clock, timers)
+            _fire(runner, floor, clock, timers)
+    _fire(runner, floor, clock, timers)
     runner.flush()
 
 
-def _quoted(runner: Runner, book: Book, venue: Paper, quote: QuoteEvent, at_bar: bool) -> None:
-    past = runner.state.pasts.get(quote.asset)
-    if past is not None:
-        _handled(runner, venue.show(quote, past.memory))
-        _handled(runner, venue.accrue(quote.time, quote.asset) if at_bar else ())
-    runner.handle(quote)
-    _handled(runner, venue.moved(quote, runner.state))
+def _quoted(runner: Runner, book: Book, floor: Floor, quote: QuoteEvent) -> None:
+    _met(runner, floor, quote)
     for event in book.saw(quote, runner.state):
-        if isinstance(event, Listed):
-            venue.listed(event.symbol, Listing(event.strike, event.expiry))
-        runner.handle(event)
-    venue.surfaced(runner.state.smiles)
+        _met(runner, floor, event)
 
 
-def _fire(runner: Runner, venue: Paper, clock: Clock, timers: Timers) -> None:
+def _fire(runner: Runner, floor: Floor, clock: Clock, timers: Timers) -> None:
     clock.wait_until(timers.next)
-    _handled(runner, venue.passed(clock.now()))
-    events = timers.fire(clock.now())
-    if isinstance(events[0], BarClosed):
-        _handled(runner, (*venue.bar_ended(clock.now()), events[0]))
-        venue.remembered({name: past.memory for name, past in runner.state.pasts.items()})
-        events = events[1:]
-    _handled(runner, events)
+    _handled(runner, floor.passed(clock.now()))
+    for event in timers.fire(clock.now()):
+        _met(runner, floor, event)
+
+
+def _met(runner: Runner, floor: Floor, event: Event) -> None:
+    """An event, and what the venue makes of it."""
+    _handled(runner, floor.before(event, runner.state))
+    runner.handle(event)
+    _handled(runner, floor.after(event, runner.state))
 
 
 def _handled(runner: Runner, events: Iterable[Event]) -> None:

@@ -237,7 +237,7 @@ class Engine:
         }
         state = replace(state, valuations={**state.valuations, **fresh})
         whole = len(state.trusted) == len(market.assets)
-        return margining.measured(state, market, self.decider.sight(state)) if whole else state
+        return margining.measured(state, self.setup, self.decider.sight(state)) if whole else state
 
     def _closed(self, state: State, event: Event) -> Question | None:
         """The open question, if the event answers it or finds it overdue."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from serve.account import MarginAccount
+from serve.event import Event as Event
 from serve.holding import Holding as Holding
-
-
-@dataclass(frozen=True)
-class Event:
-    time: int
+from serve.instructions import CollateralMoved as CollateralMoved
+from serve.instructions import Operator as Operator
+from serve.instructions import TargetSet as TargetSet
 
 
 @dataclass(frozen=True)
@@ -119,22 +119,6 @@ class BookFunded(Event):
 
 
 @dataclass(frozen=True)
-class TargetSet(Event):
-    """What one asset's book and hedges together are steered to, from here on."""
-
-    asset: str
-    delta: float  # net, base units
-    gamma: float  # net, base units per 1 % of spot
-    vega: float  # net, quote currency per volatility point
-    hedge_ratio: float  # of the book's greeks that is hedged, 0 to 1.5
-    above: float  # the net delta may exceed its target by so many base units untraded
-    below: float  # and fall short of it by so many
-    who: str
-    why: str = ""
-    command: str = ""  # its id in the inbox, whence each is taken once
-
-
-@dataclass(frozen=True)
 class Listed(Event):
     """The option that an option leg trades from here on."""
 
@@ -222,6 +206,7 @@ class BalanceReport(Event):
     as_of: int
     cash: Decimal
     margin_use: float  # maintenance over equity
+    accounts: tuple[MarginAccount, ...] = ()  # where the venue tells them; else we go by our own account
 
 
 @dataclass(frozen=True)
@@ -266,19 +251,6 @@ class JournalStalled(Event):
     """How long the last commit took."""
 
     milliseconds: int
-
-
-@dataclass(frozen=True)
-class Operator(Event):
-    """A person acts; `resume` ends `fallback`, and twice `halt`. `subject`: of `acknowledge` the breaker, of `override`
-    the soft limit, of `flatten` (`close`) that all legs go, of `promote` the folder, told here only where it failed."""
-
-    action: Literal["halt", "fallback", "resume", "acknowledge", "override", "flatten", "rollback", "promote"]
-    who: str
-    why: str
-    subject: str
-    command: str = ""
-    fault: str = ""  # why it cannot be carried out, found outside the core
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ from serve import codec
 from serve.bounded import Bounded, T
 from serve.database import brief, connected, file_of
 from serve.errors import InboxError, JournalBroken
-from serve.events import Operator, TargetSet
+from serve.instructions import Instruction as Instruction
+from serve.instructions import Operator
 
 PATIENCE = 2.0  # seconds that reading or writing may take
 LONGEST = 64  # characters of an id
@@ -47,8 +48,6 @@ COMMANDS = Table(
     Column("answer", String),  # none until it is taken
 )
 WAITING = COMMANDS.c.answer.is_(None)
-
-Instruction = Operator | TargetSet
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Inbox:
     def tell(self, instruction: Instruction) -> str:
         """On disk on return: the id that its answer comes under. One that bears an id told before is not told again."""
         name = instruction.command or uuid.uuid4().hex
-        action = instruction.action if isinstance(instruction, Operator) else "target"
+        action = instruction.action if isinstance(instruction, Operator) else type(instruction).__name__
         row = {"id": name, "action": action, "body": codec.encode(replace(instruction, command=name))}
         try:
             self._called(lambda connection: connection.execute(insert(COMMANDS), row))
@@ -137,6 +136,6 @@ def _read(name: str, body: bytes) -> Waiting:
         told = codec.decode(body)
     except JournalBroken as error:
         return Waiting(name, None, body, str(error))
-    if isinstance(told, Operator | TargetSet) and told.command == name:
+    if isinstance(told, Instruction) and told.command == name:
         return Waiting(name, told, body)
     return Waiting(name, None, body, f"a {type(told).__name__} is no instruction of a person")

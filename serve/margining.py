@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from decimal import Decimal
 
+from serve.account import Cushion, cushion
+from serve.events import BalanceReport
 from serve.frozen import replace
 from serve.market import Market, Sight
+from serve.setup import Setup
 from serve.state import State
 
 
@@ -29,16 +34,71 @@ def told(market: Market, sight: Sight, use: float) -> float:
     return max(0.0, float(rates.min()) * (1 / use - 1))
 
 
-def measured(state: State, market: Market, sight: Sight) -> State:
-    """With the distance at the quotes of now, less what the venue's last word takes off it."""
-    own = distance(market, sight)
-    return replace(state, distance=None if own is None else own * state.venue.margin_share)
+def measured(state: State, setup: Setup, sight: Sight) -> State:
+    """With the distance of the nearest account at the quotes of now."""
+    own = distance(setup.market, sight)
+    every = [each.distance for each in _told(state, setup)]
+    if own is not None:
+        every.append(_discounted(own, state, setup))
+    return replace(state, distance=min(every, default=None))
 
 
-def reported(state: State, market: Market, sight: Sight, use: float) -> State:
+def reported(state: State, setup: Setup, sight: Sight, event: BalanceReport) -> State:
     """With the venue's word: the worse of the two counts, and in the same proportion until it speaks again."""
-    own = distance(market, sight)
-    if own is None:
-        return state
-    share = min(1.0, told(market, sight, use) / own) if 0 < own < math.inf else 1.0
-    return replace(state, distance=own * share, venue=replace(state.venue, margin_share=share))
+    own, share = distance(setup.market, sight), 1.0
+    if own is not None and 0 < own < math.inf:
+        share = min(1.0, told(setup.market, sight, event.margin_use) / own)
+    spots = {name: quote.spot for name, quote in state.quotes.items()}
+    venue = replace(state.venue, margin_share=share, accounts=event.accounts, told_at=spots)
+    return measured(replace(state, venue=venue), setup, sight)
+
+
+def accounts(state: State, setup: Setup) -> tuple[str, ...]:
+    """The names of the margin accounts: as the venue tells them, else the venue's own name, or each leg's."""
+    if state.venue.accounts:
+        return tuple(each.venue for each in state.venue.accounts)
+    mode = setup.market.contract.margin.mode
+    own = setup.market.symbols if mode == "isolated" else (setup.config.venue.name,)
+    return () if mode == "none" else own
+
+
+def cushions(state: State, setup: Setup, sight: Sight) -> tuple[Cushion, ...]:
+    """Of every account that holds something: the venue's word where it tells of accounts, else our own account."""
+    return _told(state, setup) or tuple(_own(state, setup, sight))
+
+
+def leg_of(setup: Setup, account: str) -> str:
+    """The leg with which the collateral of an account is counted."""
+    return account if account in setup.market.symbols else setup.market.symbols[0]
+
+
+def _told(state: State, setup: Setup) -> tuple[Cushion, ...]:
+    before, now = state.venue.told_at, {name: quote.spot for name, quote in state.quotes.items()}
+    found = [cushion(each.moved(before, now), now) for each in state.venue.accounts]
+    off = _off(state, setup) if found else 0.0
+    return tuple(replace(each, distance=max(0.0, each.distance - off)) for each in found if each.steepness > 0)
+
+
+def _own(state: State, setup: Setup, sight: Sight) -> Iterator[Cushion]:
+    """As `envs.margin.distance` has it: what is left above maintenance, over the notional."""
+    names = accounts(state, setup)
+    if not names:
+        return
+    at, held = setup.market.situation(sight).health, dict(zip(setup.market.symbols, sight.positions, strict=True))
+    rows = (each.view(-1).tolist() for each in (at.equity, at.requirement, at.notional))
+    for name, equity, required, notional in zip(names, *rows, strict=True):
+        if notional > 0:
+            near = _discounted(max(0.0, equity - required) / notional, state, setup)
+            positions: dict[str, Decimal] = {name: held[name]} if name in held else held
+            yield Cushion(name, near, notional, required, positions)
+
+
+def _discounted(own: float, state: State, setup: Setup) -> float:
+    """Less what the venue's last word takes off it, and less how far its index is from the oracle's price: it may go
+    there yet.
+    """
+    return own if own == math.inf else max(0.0, own * state.venue.margin_share - _off(state, setup))
+
+
+def _off(state: State, setup: Setup) -> float:
+    return max(price.off(state.quotes[name].spot) for name, price in setup.prices(state).items())

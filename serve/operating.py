@@ -1,4 +1,4 @@
-"""The commands by which a person acts on a running hedger, and the one that says how it stands."""
+"""The commands by which a person acts on a running hedger, beside its journal or by its API; and the assessment."""
 
 from __future__ import annotations
 
@@ -19,11 +19,22 @@ from serve.errors import InboxError, ServeError
 from serve.events import Operator, TargetSet
 from serve.inbox import Inbox, Instruction
 from serve.journal import Journal
-from serve.standing import standing
+from serve.remote import Remote, is_address
 
 LOOK = SECOND // 10  # between looks for an answer
 FOREVER = 2**62
 Action = Literal["halt", "fallback", "resume", "acknowledge", "override", "flatten", "rollback", "promote"]
+Hedger = Annotated[
+    str,
+    typer.Argument(
+        envvar="REHEDGE_HEDGER",
+        help="SQLite file or database URL of its journal, or the address of its dashboard (https://host:8470).",
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option("--token-file", envvar="REHEDGE_TOKEN_FILE", help="By an address: your token in a file of mode 600."),
+]
 Why = Annotated[str, typer.Option(help="The reason, which is kept in the journal.")]
 Who = Annotated[str, typer.Option(help="Who acts; without it, the user who is logged in.")]
 Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait until a running hedger has taken it.")]
@@ -33,100 +44,112 @@ class NotTaken(ServeError):
     """Recorded, and nobody has answered yet, or the hedger refused."""
 
 
-def halt(journal: Kept, why: Why, who: Who = "", wait: Wait = 5.0, as_json: AsJson = False) -> None:
+def halt(
+    hedger: Hedger, why: Why, who: Who = "", wait: Wait = 5.0, token: TokenFile = None, as_json: AsJson = False
+) -> None:
     """Stop: cancel every order and send none. It holds from the moment it is recorded, and over restarts.
 
     Example: rehedge halt runs/paper.db --why "exchange under maintenance"
     """
-    _operate(journal, "halt", "", who, why, wait, as_json)
+    _operate(hedger, "halt", "", who, why, wait, token, as_json)
 
 
-def fallback(journal: Kept, why: Why, who: Who = "", wait: Wait = 5.0, as_json: AsJson = False) -> None:
+def fallback(
+    hedger: Hedger, why: Why, who: Who = "", wait: Wait = 5.0, token: TokenFile = None, as_json: AsJson = False
+) -> None:
     """Let the analytic hedge decide in place of the policy, until somebody resumes.
 
     Example: rehedge fallback runs/paper.db --why "the policy trades more than it should"
     """
-    _operate(journal, "fallback", "", who, why, wait, as_json)
+    _operate(hedger, "fallback", "", who, why, wait, token, as_json)
 
 
-def resume(journal: Kept, why: Why, who: Who = "", wait: Wait = 5.0, as_json: AsJson = False) -> None:
+def resume(
+    hedger: Hedger, why: Why, who: Who = "", wait: Wait = 5.0, token: TokenFile = None, as_json: AsJson = False
+) -> None:
     """Leave a halt in two steps: the first resume lets only orders through that shrink risk, the second all.
 
     Example: rehedge resume runs/paper.db --why "exchange is back"
     """
-    _operate(journal, "resume", "", who, why, wait, as_json)
+    _operate(hedger, "resume", "", who, why, wait, token, as_json)
 
 
 def flatten(
-    journal: Kept,
+    hedger: Hedger,
     why: Why,
     close: Annotated[bool, typer.Option(help="Unwind every leg, and halt, rather than neutralise.")] = False,
     who: Who = "",
     wait: Wait = 5.0,
+    token: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Neutralise the book at once, within the limits and in any state, and confirm it with the venue.
 
     Example: rehedge flatten runs/paper.db --close --why "end of the mandate"
     """
-    _operate(journal, "flatten", "close" if close else "", who, why, wait, as_json)
+    _operate(hedger, "flatten", "close" if close else "", who, why, wait, token, as_json)
 
 
 def acknowledge(
-    journal: Kept,
+    hedger: Hedger,
     breaker: Annotated[str, typer.Argument(help="Name, as `rehedge status` shows it.")],
     why: Why,
     who: Who = "",
     wait: Wait = 5.0,
+    token: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Release the latch of a breaker that waits for a person.
 
     Example: rehedge acknowledge runs/paper.db price_jump --why "seen, a real move"
     """
-    _operate(journal, "acknowledge", breaker, who, why, wait, as_json)
+    _operate(hedger, "acknowledge", breaker, who, why, wait, token, as_json)
 
 
 def override(
-    journal: Kept,
+    hedger: Hedger,
     limit: Annotated[str, typer.Argument(help="Such as delta:BTC, order:BTC-PERP or notional.")],
     why: Why,
     who: Who = "",
     wait: Wait = 5.0,
+    token: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Lift a soft limit up to its hard one, for as long as the settings say.
 
     Example: rehedge override runs/paper.db delta:BTC --why "expiry week"
     """
-    _operate(journal, "override", limit, who, why, wait, as_json)
+    _operate(hedger, "override", limit, who, why, wait, token, as_json)
 
 
 def promote(
-    journal: Kept,
+    hedger: Hedger,
     model: Annotated[Path, typer.Argument(help="The model's folder, where the hedger finds it too.")],
     why: Why,
     who: Who = "",
     wait: Wait = 30.0,
+    token: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Let another model decide from the next decision on; the one before it is kept for `rollback`.
 
     Example: rehedge promote runs/paper.db models/short_call_2 --why "beat the old one in shadow"
     """
-    _operate(journal, "promote", str(model.resolve()), who, why, wait, as_json)
+    _operate(hedger, "promote", str(model if is_address(hedger) else model.resolve()), who, why, wait, token, as_json)
 
 
-def rollback(journal: Kept, why: Why, who: Who = "", wait: Wait = 5.0, as_json: AsJson = False) -> None:
+def rollback(
+    hedger: Hedger, why: Why, who: Who = "", wait: Wait = 5.0, token: TokenFile = None, as_json: AsJson = False
+) -> None:
     """Let the model before the last promotion decide again.
 
     Example: rehedge rollback runs/paper.db --why "trades more than it should"
     """
-    _operate(journal, "rollback", "", who, why, wait, as_json)
+    _operate(hedger, "rollback", "", who, why, wait, token, as_json)
 
 
 def target(
-    journal: Kept,
+    hedger: Hedger,
     asset: Annotated[str, typer.Argument(help="As the settings name it.")],
     why: Why,
     delta: Annotated[float, typer.Option(help="Net, base units.")] = 0.0,
@@ -137,24 +160,17 @@ def target(
     below: Annotated[float, typer.Option(help="Base units that it may fall short by.")] = 0.0,
     who: Who = "",
     wait: Wait = 5.0,
+    token: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Steer one asset's book and hedges together to other greeks, from here on.
 
     Example: rehedge target runs/paper.db BTC --delta 2 --why mandate
     """
-    told = TargetSet(RealClock().now(), asset, delta, gamma, vega, hedge_ratio, above, below, _named(who), why)
-    _told(journal, told, f"target {asset}", wait, as_json)
-
-
-def status(journal: Kept, as_json: AsJson = False) -> None:
-    """How the hedger that writes a journal stands: its state, breakers, positions, model and last decisions.
-
-    Example: rehedge status runs/paper.db
-    """
-    with exits(), closing(Journal(journal, readonly=True)) as kept, closing(kept.inbox()) as inbox:
-        found = standing(kept, inbox)
-        typer.echo(json.dumps(found.facts()) if as_json else "\n".join(found.words()))
+    with exits():
+        now, name = RealClock().now(), _named(who, hedger)
+        told = TargetSet(now, asset, delta, gamma, vega, hedge_ratio, above, below, name, why)
+        _told(hedger, told, f"target {asset}", wait, token, as_json)
 
 
 def assess(
@@ -182,26 +198,32 @@ def assess(
         typer.echo(f"{out}: {facts.entries:,} entries, {len(gaps(facts))} things not exercised")
 
 
-def _operate(journal: str, action: Action, subject: str, who: str, why: str, wait: float, as_json: bool) -> None:
-    told = Operator(RealClock().now(), action, _named(who), why, subject)
-    _told(journal, told, f"{action} {subject}".strip(), wait, as_json)
-
-
-def _told(journal: str, told: Instruction, what: str, wait: float, as_json: bool) -> None:
-    """Recorded, then waited for; exits with 1 where it is refused or not taken."""
+def _operate(
+    hedger: str, action: Action, subject: str, who: str, why: str, wait: float, token: Path | None, as_json: bool
+) -> None:
     with exits():
-        if not told.why.strip():
-            raise BadInput("--why is empty; say why, for the journal")
-        with closing(Journal(journal, readonly=True)) as kept, closing(kept.inbox()) as inbox:
-            name = inbox.tell(told)
-            answer = _answer(inbox, name, wait)
-        if as_json:
-            typer.echo(json.dumps({"id": name, "answer": answer}))
-        if answer != "taken":
-            held = " and no order leaves until it is taken" if what == "halt" else ""
-            raise NotTaken(f"{what}: {answer or f'recorded{held}; no hedger has taken it yet, see that one runs'}")
-        if not as_json:
-            typer.echo(f"{what}: taken")
+        told = Operator(RealClock().now(), action, _named(who, hedger), why, subject)
+        _told(hedger, told, f"{action} {subject}".strip(), wait, token, as_json)
+
+
+def _told(hedger: str, told: Instruction, what: str, wait: float, token: Path | None, as_json: bool) -> None:
+    """Recorded, then waited for. Raises NotTaken where it is refused or not taken."""
+    if not told.why.strip():
+        raise BadInput("--why is empty; say why, for the journal")
+    name, answer = Remote(hedger, token).tell(told, wait) if is_address(hedger) else _beside(hedger, told, wait)
+    if as_json:
+        typer.echo(json.dumps({"id": name, "answer": answer}))
+    if answer != "taken":
+        held = " and no order leaves until it is taken" if what == "halt" else ""
+        raise NotTaken(f"{what}: {answer or f'recorded{held}; no hedger has taken it yet, see that one runs'}")
+    if not as_json:
+        typer.echo(f"{what}: taken")
+
+
+def _beside(journal: str, told: Instruction, wait: float) -> tuple[str, str | None]:
+    with closing(Journal(journal, readonly=True)) as kept, closing(kept.inbox()) as inbox:
+        name = inbox.tell(told)
+        return name, _answer(inbox, name, wait)
 
 
 def _answer(inbox: Inbox, name: str, wait: float) -> str | None:
@@ -212,8 +234,12 @@ def _answer(inbox: Inbox, name: str, wait: float) -> str | None:
     return answer
 
 
-def _named(who: str) -> str:
-    """Raises InboxError where the system knows no name."""
+def _named(who: str, hedger: str) -> str:
+    """By an API it is the token that says who. Raises InboxError where the system knows no name."""
+    if is_address(hedger):
+        if who:
+            raise BadInput("--who is for journals; by an address the journal keeps the name of the token")
+        return ""
     try:
         return who.strip() or getpass.getuser()
     except (OSError, KeyError):

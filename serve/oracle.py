@@ -1,6 +1,6 @@
 """What an asset is worth: the median of independent sources, the hedging venue's own index among them.
 
-A source that is old does not count, nor one that is far from the others; with fewer than a quorum there is no such price.
+A source that is old does not count, nor one far from the others; with fewer than a quorum there is no such price.
 """
 
 from __future__ import annotations

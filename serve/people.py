@@ -10,8 +10,9 @@ from typing import Protocol
 from serve.clock import SECOND, Clock
 from serve.commands import Dropped, Output
 from serve.errors import InboxError
-from serve.events import Event, Malformed, ModelSwapped, Operator, TargetSet
+from serve.events import Event, Malformed, ModelSwapped, Operator
 from serve.inbox import Inbox, Waiting
+from serve.instructions import Instruction
 
 POLL = SECOND // 4  # of the wall, between looks at the inbox
 SOURCE = "inbox"
@@ -88,4 +89,4 @@ class People:
 
 def command(event: Event) -> str:
     """The id of the instruction that the event carries out; empty where it is no instruction."""
-    return event.command if isinstance(event, Operator | TargetSet | ModelSwapped) else ""
+    return event.command if isinstance(event, Instruction | ModelSwapped) else ""

@@ -16,6 +16,7 @@ from serve.events import (
     BookFunded,
     BookSettled,
     BookTraded,
+    CollateralMoved,
     Deleveraged,
     Event,
     FundingPaid,

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 
 from agents import card
 from envs.task import Task
-from envs.types import BadInput
-from serve import feed as feeds
 from serve.bookfile import BookFile
-from serve.clock import DAY, Clock, RealClock, VirtualClock
+from serve.clock import Clock
 from serve.codec import canonical
 from serve.commands import Output, SubmitOrder
 from serve.config import ServeConfig
 from serve.desk import Desk
 from serve.drive import Book, Several, Timers, drive
 from serve.errors import StartRefused
-from serve.events import Event, History, Started
-from serve.feed import Feed, QuoteModel
+from serve.events import Event, Started
 from serve.journal import Journal
 from serve.latched import Latched
 from serve.market import Market
@@ -30,10 +28,12 @@ from serve.policy import NetworkPolicies
 from serve.promoting import Loader, fitting, load, offered, promoted, ranges
 from serve.reconciling import mismatch
 from serve.runner import Core, Runner, replayed
-from serve.setup import listings
-from serve.venues.paper import Paper
+from serve.source import Source as Source
+from serve.state import State
+from serve.venues.floor import Floor, Place, Sent
 
 Told = Callable[[Event, tuple[Output, ...]], None]
+ROUNDS = 5  # of waiting for the venue's first reports
 
 
 @dataclass(frozen=True)
@@ -43,29 +43,15 @@ class Basis:
     task: Task
     model: card.Model | None
 
-    def started(self, config: ServeConfig, now: int) -> Started:
+    def started(self, config: ServeConfig, now: int, venue: str) -> Started:
         return Started(
             time=now,
             config=canonical(config.model_dump(mode="json")).decode(),
             task=canonical(self.task.model_dump(mode="json")).decode(),
             trained="" if self.model is None else ranges(self.model.card),
             model="" if self.model is None else self.model.card.weights_sha256,
+            venue=venue,
         )
-
-
-@dataclass(frozen=True)
-class Source:
-    """Which quotes: `bars` (a shipped name or file per asset) from `first` for `days`, or ticks of a `follow` file."""
-
-    bars: tuple[str, ...]
-    first: int
-    days: int
-    speed: float | None = None  # times the wall clock; None: as fast as it goes
-    follow: Path | None = None
-    clock: Clock | None = None  # to follow by, where it is not the machine's
-    stop_at: int | None = None
-    market: Path | None = None  # a file of listed volatilities and other sources' prices
-    funding: tuple[str, ...] = ()  # recorded, a shipped name or file per asset; (): the calibrated mean
 
 
 def basis(config: ServeConfig) -> Basis:
@@ -91,11 +77,33 @@ def run(config: ServeConfig, journal: Journal, source: Source, told: Told = lamb
         sent.update({each.order: each for each in outputs if isinstance(each, SubmitOrder)})
 
     core, past = replayed(journal, noted) if journal.head[0] > 0 else (Core(), [])
-    clock, feed, histories = _market(config, market, source, core.state.time if core.state is not None else 0)
-    venue, book = Paper(market, config.venue), _beside(config, market, source, core, past)
-    venue.remember(past, sent, core.state)
-    for leg, listing in listings(config).items():
-        venue.listed(leg, listing)
+    place, book = placed(config, market, source, core.state, past, sent), _beside(config, market, source, core, past)
+    try:
+        return _hedged(config, journal, place, book, ground, core, past, told)
+    finally:
+        place.floor.close()
+
+
+def placed(
+    config: ServeConfig, market: Market, source: Source, state: State | None, past: list[Event], sent: Sent
+) -> Place:
+    """By the module that the venue's settings name, which is loaded only now."""
+    found: Place = import_module(config.venue.opening).placed(config, market, source, state, past, sent)
+    return found
+
+
+def _hedged(
+    config: ServeConfig,
+    journal: Journal,
+    place: Place,
+    book: Book,
+    ground: Basis,
+    core: Core,
+    past: list[Event],
+    told: Told,
+) -> Core:
+    """The session, from its start to its end."""
+    clock, floor = place.clock, place.floor
     policies = NetworkPolicies(clock, config.clocks.inference_seconds)
     ground = _deciding(ground, policies, core, past, config)
     inbox = journal.inbox()
@@ -106,10 +114,11 @@ def run(config: ServeConfig, journal: Journal, source: Source, told: Told = lamb
         notifier.alive("" if core.state is None else core.state.risk.name)
         told(event, outputs)
 
-    runner = Runner(journal, Latched(venue, people), policies, core, heard, clock)
-    begun(runner, ground.started(config, clock.now()))
-    for history in histories:
-        if runner.state.pasts[history.asset].ended + 2 * market.bar <= clock.now():
+    runner = Runner(journal, Latched(floor, people), policies, core, heard, clock)
+    begun(runner, ground.started(config, clock.now(), place.venue), floor, clock)
+    _explained(runner, floor, _declared(config, past, clock.now()))
+    for history in place.histories:
+        if runner.state.pasts[history.asset].ended + 2 * runner.setup.market.bar <= clock.now():
             runner.handle(replace(history, time=clock.now()))
     if config.challenger is not None:
         challenger = fitting(Path(config.challenger), ground.task)
@@ -117,7 +126,7 @@ def run(config: ServeConfig, journal: Journal, source: Source, told: Told = lamb
         runner.handle(offered(challenger, Path(config.challenger), "challenger", clock.now()))
     notifier.ready()
     try:
-        drive(runner, feed, book, venue, people, clock, Timers(runner.setup, clock.now(), past))
+        drive(runner, place.feed, book, floor, people, clock, Timers(runner.setup, clock.now(), past))
     except KeyboardInterrupt:
         runner.flush()
     finally:
@@ -126,13 +135,30 @@ def run(config: ServeConfig, journal: Journal, source: Source, told: Told = lamb
     return core
 
 
-def begun(runner: Runner, started: Started) -> None:
+def begun(runner: Runner, started: Started, floor: Floor, clock: Clock) -> None:
     """The session's start, and the venue's reports. Raises StartRefused where they do not agree with our records."""
     runner.handle(started)
+    for _ in range(ROUNDS):
+        if not runner.state.venue.awaited or runner.state.venue.mismatches:
+            break
+        floor.settle()
+        for event in floor.passed(clock.now()):
+            runner.handle(event)
     venue = runner.state.venue
     if venue.awaited:
         missing = ", ".join(sorted(venue.awaited))
         raise StartRefused(mismatch(venue) or f"the venue has not reported {missing}; see that it can be reached")
+
+
+def _explained(runner: Runner, floor: Floor, declared: Sequence[Event]) -> None:
+    """Raises StartRefused for a position that neither our fills nor the book account for."""
+    if (words := floor.unexplained(runner.state, declared)) is not None:
+        raise StartRefused(f"{words}; declare it in the book, or hedge on a sub-account of its own")
+
+
+def _declared(config: ServeConfig, past: list[Event], now: int) -> Sequence[Event]:
+    """What the book's file tells and is not journalled yet."""
+    return BookFile(Path(config.book.path), past).fresh(now) if config.book.path is not None else ()
 
 
 def _deciding(ground: Basis, policies: NetworkPolicies, core: Core, past: list[Event], config: ServeConfig) -> Basis:
@@ -164,30 +190,3 @@ def _book(config: ServeConfig, market: Market, past: list[Event]) -> Book:
     desk = Desk(config.book, market, config.venue.seed)
     desk.remember(past)
     return desk
-
-
-def _market(
-    config: ServeConfig, market: Market, source: Source, resumed: int
-) -> tuple[Clock, Feed, tuple[History, ...]]:
-    """The clock, the feed, and the closes that warm the filters up."""
-    if len(source.bars) != len(market.assets):
-        raise BadInput(f"--feed names {len(source.bars)} records for {len(market.assets)} assets; name one for each")
-    if source.funding and len(source.funding) != len(market.assets):
-        raise BadInput(
-            f"--funding names {len(source.funding)} records for {len(market.assets)} assets; name one for each"
-        )
-    bar = market.bar
-    count = 0 if source.follow is not None else source.days * DAY // bar
-    records = [feeds.read_bars(name) for name in source.bars]
-    parts = [feeds.split(bars, source.first, count, config.clocks.warmup_bars, bar) for bars in records]
-    paid = [feeds.read_funding(name) for name in source.funding] or [None] * len(parts)
-    each = zip(market.assets, parts, paid, strict=True)
-    models = {name: QuoteModel(market, name, closes, rates) for name, (closes, _), rates in each}
-    if source.follow is not None:
-        clock: Clock = RealClock() if source.clock is None else source.clock
-        feed: Feed = feeds.Follow(source.follow, models, clock, bar, source.stop_at)
-    else:
-        clock = VirtualClock(max(source.first, resumed), source.speed)
-        feed = feeds.Replay([window for _, window in parts], list(models.values()), clock, bar, resumed)
-    closes = zip(market.assets, parts, strict=True)
-    return clock, feed, tuple(History(clock.now(), name, source.first, own) for name, (own, _) in closes)

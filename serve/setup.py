@@ -39,6 +39,12 @@ class Setup:
         entry: float = self.config.breakers["stale_input"]["surface"]["entry"]
         return entry * SECOND
 
+    @property
+    def margin_limit(self) -> float:
+        """Distance to liquidation below which no account should come."""
+        entry: float = self.config.breakers["margin_distance"]["entry"]
+        return entry
+
     def trained(self, text: str) -> Trained | None:
         """Ranges as `Started` and `ModelOffered` hold them; raises BadInput where they are of other features."""
         return _trained(text, self.market.observer.names, self.market.actions) if text else None

@@ -20,3 +20,4 @@ class Source:
     clock: Clock | None = None  # to follow by, where it is not the machine's
     stop_at: int | None = None
     market: Path | None = None  # a file of listed volatilities and other sources' prices
+    funding: tuple[str, ...] = ()  # recorded, a shipped name or file per asset; (): the calibrated mean

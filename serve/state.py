@@ -9,9 +9,10 @@ from operator import attrgetter
 from typing import Final, Literal
 
 from envs.volatility.memory import Memory
+from serve.account import Cushion, MarginAccount
 from serve.breaker import Asked, Recollection
 from serve.config import Target
-from serve.events import QuoteEvent, SourcePrice, SurfaceQuote
+from serve.events import CollateralMoved, QuoteEvent, SourcePrice, SurfaceQuote
 from serve.frozen import kept
 from serve.holdings import Book
 from serve.ledger import Ledger
@@ -100,6 +101,8 @@ class VenueSide:
     cash_as_of: int = 0
     cash_start: Decimal | None = None  # its cash less ours when it first told
     margin_share: float = 1.0  # of the distance to liquidation that we compute, by the venue's last word
+    accounts: tuple[MarginAccount, ...] = ()  # as it told them last
+    told_at: Mapping[str, float] = field(default_factory=dict)  # spot of each asset then
     mismatches: Mapping[str, str] = field(default_factory=dict)  # by report
     changed_at: Mapping[str, int] = field(default_factory=dict)  # last fill of each leg
     skew_ms: int | None = None
@@ -155,6 +158,35 @@ class Opening:
 
     worth: Mapping[str, Decimal] = field(default_factory=dict)  # of each leg's account, by symbol
     book: Decimal = Decimal(0)
+    posted: Mapping[str, Decimal] = field(default_factory=dict)  # collateral that came since, by the leg it counts for
+
+
+@dataclass(frozen=True)
+class Cap:
+    """The most of a leg, long or short, that its margin carries."""
+
+    units: Decimal
+    venue: str  # whose account it is for; empty where there is one
+
+
+@dataclass(frozen=True)
+class Care:
+    """What is done about margin accounts that come near liquidation."""
+
+    proposed: Mapping[str, Decimal] = field(default_factory=dict)  # by account
+    caps: Mapping[str, Cap] = field(default_factory=dict)  # by symbol
+    awaited: tuple[CollateralMoved, ...] = ()  # of which the venue has not told yet
+    asked_at: int = 0  # when it was last asked
+
+    @property
+    def easy(self) -> bool:
+        return not self.proposed and not self.caps
+
+    def without(self, account: Cushion) -> Care:
+        """When it needs none."""
+        proposed = {name: amount for name, amount in self.proposed.items() if name != account.account}
+        caps = {symbol: cap for symbol, cap in self.caps.items() if symbol not in account.positions}
+        return replace(self, proposed=proposed, caps=caps)
 
 
 @dataclass(frozen=True)
@@ -173,7 +205,8 @@ class State:
     book: Book = field(default_factory=Book)
     opening: Opening = field(default_factory=Opening)
     valuations: Mapping[str, Valuation] = field(default_factory=dict)
-    distance: float | None = None  # to liquidation
+    distance: float | None = None  # to liquidation, of the nearest margin account
+    care: Care = field(default_factory=Care)
     ledger: Ledger = field(default_factory=Ledger)
     orders: Mapping[str, Order] = field(default_factory=dict)
     orders_made: int = 0

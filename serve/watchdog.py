@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from serve.events import Operator
 from serve.inbox import Inbox
 from serve.journal import Journal
 from serve.paging import Message, Pager, Rules, Severity
+from serve.private import text_of
 
 LOOK = SECOND  # between looks at the journal
 NAME = "watchdog"
@@ -42,7 +42,8 @@ class Services:
     def __init__(self, file: Path) -> None:
         """`file`: a URL a line, readable by its owner alone, as passwords stand in them. Raises BadInput."""
         self._services = apprise.Apprise()
-        for number, line in enumerate(_lines(file), 1):
+        lines = text_of(file, "write an Apprise URL a line").splitlines()
+        for number, line in enumerate(map(str.strip, lines), 1):
             if line and not line.startswith("#") and not self._services.add(line):
                 raise BadInput(f"{file}, line {number}: no URL of a service that Apprise knows; see its list")
         if not len(self._services):
@@ -118,13 +119,3 @@ def command(
                     clock.wait_until(clock.now() + LOOK)
             except KeyboardInterrupt:
                 console.print("watches no more")
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        mode, text = stat.S_IMODE(file.stat().st_mode), file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{file}: cannot be read ({error.strerror}); write an Apprise URL a line") from None
-    if mode & 0o077:
-        raise BadInput(f"{file}: others may read it (mode {mode:03o}); run `chmod 600 {file}`")
-    return [line.strip() for line in text.splitlines()]

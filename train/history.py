@@ -141,11 +141,18 @@ def after(
 
 
 def world(observer: Observer, objective: Objective, record: Record, hedgers: int) -> tuple[HedgingWorld, Tensor]:
-    """All windows of the record at their start, and each one's calendar quarter (P,), four to a year from the year 0.
+    """As `windows`, with each one's calendar quarter (P,), four to a year from the year 0.
 
-    Windows overlap, so the quarter, three usual lives long, is what may be resampled. Raises BadInput where the record
-    has no whole window.
+    Windows overlap, so the quarter, three usual lives long, is what may be resampled.
     """
+    made, starts = windows(observer, objective, record, hedgers)
+    return made, quarters(starts)
+
+
+def windows(
+    observer: Observer, objective: Objective, record: Record, hedgers: int
+) -> tuple[HedgingWorld, pd.DatetimeIndex]:
+    """All windows of the record at their start, and when they start (P,). Raises BadInput where it has no whole one."""
     contract = observer.contract
     (unused,) = generators(0, 1)
     settings = ReplayMarket.Settings(assets=observer.calibrations)
@@ -156,8 +163,12 @@ def world(observer: Observer, objective: Objective, record: Record, hedgers: int
         raise BadInput(f"{record.name}: no {contract.bars} bars in a row from {record.first}; choose a longer window")
     made = HedgingWorld(market, contract, objective, len(places), hedgers, unused)
     made.begin(*market.at(places))
-    starts = record.index[places.numpy()]
-    return made, torch.tensor((starts.year * 4 + starts.quarter).to_numpy(), dtype=torch.int64)
+    return made, record.index[places.numpy()]
+
+
+def quarters(starts: pd.DatetimeIndex) -> Tensor:
+    """(P,) int64."""
+    return torch.tensor((starts.year * 4 + starts.quarter).to_numpy(), dtype=torch.int64)
 
 
 def bootstrapped(observer: Observer, record: Record, generator: Generator) -> BootstrapMarket:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,10 +29,14 @@ HEADERS = {
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
 }
+LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
 
-def made(broadcast: Broadcast, guard: Guard) -> FastAPI:
+def made(broadcast: Broadcast, guard: Guard, hosts: Sequence[str] = LOCAL) -> FastAPI:
+    """`hosts`: the names it answers to, so that no other site can make its own name lead here and read along."""
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         following = asyncio.create_task(broadcast.follow())
@@ -48,6 +53,7 @@ def made(broadcast: Broadcast, guard: Guard) -> FastAPI:
     app.include_router(telling.routes(broadcast.inbox, guard))
     app.add_exception_handler(Denial, _denied)
     app.add_exception_handler(ServeError, _unavailable)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
     app.add_middleware(Headed)
     app.mount("/static", StaticFiles(directory=DASHBOARD), name="static")
     app.add_api_route("/plotly.js", lambda: FileResponse(PLOTLY), include_in_schema=False)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import ipaddress
+import os
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 from rich.console import Console
-from rich.progress import Progress
 
 from envs.types import BadInput
 from serve.api import app, tokens
+from serve.api.following import caught_up
 from serve.api.guard import Guard
-from serve.api.stream import AT_ONCE, Broadcast
+from serve.api.stream import Broadcast
 from serve.api.tokens import Tokens
 from serve.cli import Kept, exits
 from serve.clock import RealClock
 from serve.journal import Journal
-from serve.mirror import Mirror
+from serve.remote import loopback
 
 TOKENS = Path("runs/tokens.toml")
+NICE = 10  # the hedger goes first
 LOG = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -43,6 +45,9 @@ def dashboard(
     ] = None,
     certificate: Annotated[Path | None, typer.Option(help="Of TLS, PEM.")] = None,
     key: Annotated[Path | None, typer.Option(help="Of the certificate, PEM.")] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="By which it is reached, beside --host and localhost; once for each.")
+    ] = None,
 ) -> None:
     """Serve the page, the API (/openapi.json) and Prometheus metrics (/metrics) of the hedger that writes a journal.
 
@@ -53,14 +58,26 @@ def dashboard(
         check_address(host, bool(known), certificate, key)
         with closing(Journal(journal, readonly=True)) as kept, closing(kept.inbox()) as inbox:
             clock = RealClock()
-            mirror = _caught_up(kept)
-            served = app.made(Broadcast(mirror, inbox, clock), Guard(known, clock))
+            os.nice(NICE)
+            mirror = caught_up(kept)
+            served = app.made(Broadcast(mirror, inbox, clock), Guard(known, clock), _hosts(host, name or []))
             scheme = "http" if certificate is None else "https"
             console.print(f"{scheme}://{host}:{port}/ shows {kept.url}; Ctrl-C ends it, the hedger goes on.")
-            uvicorn.run(
-                served, host=host, port=port, log_config=LOG, access_log=False, server_header=False,
-                ssl_certfile=certificate, ssl_keyfile=key, timeout_graceful_shutdown=1,
-            )  # fmt: skip
+            server(served, host, port, certificate, key).run()
+
+
+def server(served: FastAPI, host: str, port: int, certificate: Path | None, key: Path | None) -> uvicorn.Server:
+    """With TLS where there is a certificate."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            served, host=host, port=port, log_config=LOG, access_log=False, server_header=False,
+            ssl_certfile=certificate, ssl_keyfile=key, timeout_graceful_shutdown=1,
+        )
+    )  # fmt: skip
+
+
+def _hosts(host: str, names: list[str]) -> tuple[str, ...]:
+    return (*app.LOCAL, f"[{host}]" if ":" in host else host, *names)
 
 
 @token_app.command("add")
@@ -99,28 +116,8 @@ def check_address(host: str, guarded: bool, certificate: Path | None, key: Path 
     for path in (certificate, key):
         if path is not None and not path.is_file():
             raise BadInput(f"{path}: no such file; give a PEM file")
-    if not _local(host) and (certificate is None or not guarded):
+    if not loopback(host) and (certificate is None or not guarded):
         missing = " and ".join(
             name for name, there in (("--certificate and --key", certificate), ("--tokens", guarded)) if not there
         )
         raise BadInput(f"--host {host} can be reached from elsewhere; add {missing}, or listen on 127.0.0.1")
-
-
-def _local(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _caught_up(journal: Journal) -> Mirror:
-    """With everything that is in the journal so far. Raises JournalError."""
-    mirror = Mirror(journal)
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("reading the journal", total=journal.head[0])
-        while mirror.entries < journal.head[0]:
-            mirror.advance(AT_ONCE)
-            progress.update(task, completed=mirror.entries)
-    return mirror

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from serve import codec
@@ -27,6 +27,7 @@ PAGE = 500  # entries of the journal at once
 Last = Annotated[int, Query(ge=1, le=LATEST, description="No more than so many, the latest.")]
 
 
+EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 RECORDS: dict[str, tuple[type[Record], str]] = {
     "decisions": (Decision, "What was decided, and why, with the hashes of model, settings, limits and observation."),
     "transitions": (Transition, "How breakers moved the state."),
@@ -64,11 +65,10 @@ def routes(broadcast: Broadcast, guard: Guard) -> APIRouter:
         """How the hedger stands: risk state, book, greeks, limits, orders, breakers, profit, and its latest lines."""
         return broadcast.shown().picture
 
-    @api.get("/v1/stream", response_class=EventSourceResponse)
-    async def stream() -> AsyncIterator[ServerSentEvent]:
+    @api.get("/v1/stream", response_class=StreamingResponse, responses=EVENTS)
+    async def stream() -> StreamingResponse:
         """`/v1/state` whenever it changes, as server-sent events."""
-        async for frame in broadcast.frames():
-            yield ServerSentEvent(raw_data=frame.body, id=str(frame.number))
+        return StreamingResponse(broadcast.events(), media_type="text/event-stream")
 
     for name, (kind, about) in RECORDS.items():
         read = partial(_recorded, mirror.records[kind])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel, Field
@@ -19,6 +20,8 @@ from serve.standing import named
 LOOK = 0.2  # seconds between looks at the journal
 AT_ONCE = 5_000  # entries between pictures while it catches up
 LINES = 60  # of the story, the latest
+QUIET = 10.0  # seconds after which a watcher is told that nothing is new
+ALIVE = b": nothing new\n\n"
 
 
 class Line(BaseModel):
@@ -42,7 +45,7 @@ class Picture(BaseModel):
 class Frame:
     number: int
     picture: Picture
-    body: str  # of the picture, JSON
+    event: bytes  # of the picture, as every watcher gets it: encoded once
 
 
 @dataclass
@@ -73,23 +76,27 @@ class Broadcast:
             raise JournalError("the journal has not been read yet; ask again in a second")
         return self.frame
 
-    async def frames(self) -> AsyncIterator[Frame]:
-        """The picture at hand, then each one after it that is still the latest when its watcher is ready."""
+    async def events(self) -> AsyncIterator[bytes]:
+        """The picture at hand, then each one after it that is still the latest when its watcher is ready; a sign of
+        life where nothing is new.
+        """
         self.watchers += 1
         seen = 0
         try:
             while True:
                 frame = await self._after(seen)
-                seen = frame.number
-                yield frame
+                seen = seen if frame is None else frame.number
+                yield ALIVE if frame is None else frame.event
         finally:
             self.watchers -= 1
 
-    async def _after(self, number: int) -> Frame:
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.frame is not None and self.frame.number > number)
-            assert self.frame is not None, "waited for"
-            return self.frame
+    async def _after(self, number: int) -> Frame | None:
+        """None where no newer one comes for a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(QUIET), self._changed:
+                await self._changed.wait_for(lambda: self.frame is not None and self.frame.number > number)
+                return self.frame
+        return None
 
     def look(self) -> bool:
         """Take in what is new, and make a picture if anything is. Whether more is likely there."""
@@ -117,4 +124,4 @@ class Broadcast:
         now = snapshot(self.mirror, waiting)
         story = [line(each) for each in list(self.mirror.story)[-LINES:]]
         picture = Picture(snapshot=now, fault=fault, grew_at=self._grew_at, story=story)
-        self.frame = Frame(number, picture, picture.model_dump_json())
+        self.frame = Frame(number, picture, f"id: {number}\ndata: {picture.model_dump_json()}\n\n".encode())

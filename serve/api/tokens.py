@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import os
 import secrets
-import stat
 import tomllib
 from collections.abc import Mapping
 from enum import IntEnum
@@ -20,6 +19,7 @@ from pydantic import Field
 
 from envs.calibration import Section, validated
 from envs.types import BadInput
+from serve.private import text_of
 
 SECRET_BYTES = 24
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
@@ -99,14 +99,7 @@ def revoked(path: Path, name: str) -> None:
 
 def _read(path: Path) -> TokenFile:
     try:
-        text = path.read_text(encoding="utf-8")
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); make it with `rehedge token add`") from None
-    if mode & 0o077:
-        raise BadInput(f"{path}: others may read it (mode {mode:03o}); run `chmod 600 {path}`")
-    try:
-        return validated(TokenFile, tomllib.loads(text), str(path))
+        return validated(TokenFile, tomllib.loads(text_of(path, "make it with `rehedge token add`")), str(path))
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{path}: no TOML: {error}") from None
 

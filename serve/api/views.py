@@ -118,10 +118,13 @@ class ProfitView(BaseModel):
     fees: float
     funding: float
     parts: dict[str, float] = Field(
-        description="Of the total: moves of spot (delta, gamma), of implied volatility (vega), the passing of time and "
-        "what is left over (time), the cost of trading (spread, fees), funding, and the desk's own trades (book)."
+        description="Of the total: moves of spot (delta, gamma), of implied volatility (vega), the passing of time, the "
+        "skew and what is beyond (rest), the cost of trading (spread, fees), funding, and the desk's own trades (book)."
     )
     challenger_ahead: float | None = Field(description="Of a challenger in shadow, its profit less ours.")
+
+
+NO_PROFIT = ProfitView(total=None, delta_hedge=None, hedges=0, fees=0, funding=0, parts={}, challenger_ahead=None)
 
 
 class VenueView(BaseModel):
@@ -161,7 +164,7 @@ def snapshot(mirror: Mirror, waiting: tuple[str, ...] = ()) -> Snapshot:
         return Snapshot(
             state="NOTHING YET", reason="", time=0, entries=mirror.entries, model="", last_good="", flattening="",
             waiting=list(waiting),
-            profit=ProfitView(total=None, delta_hedge=None, hedges=0, fees=0, funding=0, parts={}, challenger_ahead=None),
+            profit=NO_PROFIT,
             venue=_venue(State({}, {}, {})),
         )  # fmt: skip
     return Snapshot(

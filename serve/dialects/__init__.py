@@ -102,12 +102,12 @@ class Dialect:
     def spelled(self, name: str, instance: str, number: str) -> str:
         """Our id on the wire: of the order `number` of the session `name` in the database `instance`.
 
-        What begins with `prefix(name)` bears our name.
+        What begins with `prefix(name)` bears our name; no other session's id may.
         """
-        return f"{name}-{instance}-{number}"
+        return f"{name}.{instance}-{number}"
 
     def prefix(self, name: str) -> str:
-        return f"{name}-"
+        return f"{name}."
 
     def named(self, raw: Raw) -> str:
         """The id that an order or a trade bears on the wire; empty where it bears none."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from envs.types import BadInput
 from serve.commands import SubmitOrder
 from serve.dialects import Delivery, Dialect, Money, Payment, Raw, Reading, Rights, Step, per_year
+from serve.venues import wire
 
 FUNDED = ("trade", "settlement")  # rows of the transaction log that funding is paid with
 
@@ -55,7 +56,10 @@ class Deribit(Dialect):
     async def cancel(self, x: Any, symbol: str, spelled: str, venue_id: str) -> None:
         """By label where the exchange's own id is not known: of every order that bears it."""
         if venue_id:
-            await x.cancel_order(venue_id, symbol)
+            try:
+                await x.cancel_order(venue_id, symbol)
+            except wire.InvalidOrder as error:  # 11044: it has ended
+                raise wire.OrderNotFound(str(error)) from None
         else:
             await x.privateGetCancelByLabel({"label": spelled, "currency": x.market(symbol)["settleId"]})
 

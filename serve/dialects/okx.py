@@ -136,11 +136,12 @@ class Okx(Dialect):
         return f"{message.get('code')} {message.get('msg')}" if message.get("event") == "error" else ""
 
     async def surface(self, x: Any, base: str) -> tuple[tuple[int, float, float], ...]:
+        reply = await x.publicGetPublicOptSummary({"uly": f"{base}-USD"})
         points: dict[tuple[int, float], float] = {}
-        for symbol, greeks in (await x.fetch_all_greeks(None, {"uly": f"{base}-USD"})).items():
-            market, volatility = x.safe_market(symbol), greeks["markImpliedVolatility"]
-            if market["option"] and volatility:
-                points[int(market["expiry"]), float(market["strike"])] = float(volatility)
+        for row in reply["data"]:
+            market = x.safe_market(row["instId"], None, "-")
+            if float(row["markVol"] or 0) > 0:
+                points[int(market["expiry"]), float(market["strike"])] = float(row["markVol"])
         return tuple((*at, volatility) for at, volatility in sorted(points.items()))
 
     async def _fills(self, x: Any, symbol: str, since: int) -> list[Raw]:

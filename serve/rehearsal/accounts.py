@@ -34,10 +34,13 @@ class Accounts:
         self.balances: defaultdict[str, defaultdict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
         self.holdings: defaultdict[str, dict[str, Holding]] = defaultdict(dict)
 
+    def balance(self, account: str, currency: str) -> Decimal:
+        return self.balances[account].get(currency, ZERO) if account in self.balances else ZERO
+
     def units(self, account: str, instrument: Instrument) -> Decimal:
         """The position in a derivative; the balance of a spot's base."""
         if instrument.kind == "spot":
-            return self.balances.get(account, {}).get(instrument.base, ZERO)
+            return self.balance(account, instrument.base)
         holding = self.holdings.get(account, {}).get(instrument.name)
         return holding.units if holding else ZERO
 
@@ -79,7 +82,7 @@ class Accounts:
 
         `derivatives`: the instruments listed by name.
         """
-        balances = sum((balances[currency] for balances in self.balances.values()), ZERO)
+        balances = sum((balances.get(currency, ZERO) for balances in self.balances.values()), ZERO)
         settled_in = {name for name, each in derivatives.items() if (each.kind, each.settle) == ("perpetual", currency)}
         held = (one for holdings in self.holdings.values() for one in holdings.items())
         return balances - sum((holding.cost for name, holding in held if name in settled_in), ZERO)

@@ -138,8 +138,8 @@ def _maintain(state: State, asked: Maintain) -> None:
 
 def _transfer(state: State, asked: Transfer) -> None:
     if asked.amount < 0:
-        free = state.accounts.balances[asked.account][asked.currency]
-        free -= reserved(state, asked.account).get(asked.currency, ZERO)
+        taken = reserved(state, asked.account).get(asked.currency, ZERO)
+        free = state.accounts.balance(asked.account, asked.currency) - taken
         now, worth = standing(state, asked.account), state.worth(asked.currency)
         if free + asked.amount < 0 or now.margin_balance + asked.amount * worth < now.initial:
             trading.refuse(state, asked.account, "", "no_funds")

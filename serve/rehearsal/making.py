@@ -58,8 +58,10 @@ def trades(state: State, instrument: Instrument, move: Move, elapsed: int) -> No
     expected = TRADES[instrument.kind] * min(elapsed, GAP) / 60_000
     for _ in range(floor(expected + state.draws.random())):
         units = state.draws.expovariate(1.0) * BITE * _depth(instrument, move) / float(move.index)
-        size = max(Decimal(units) // instrument.lot, Decimal(1)) * instrument.lot
-        take(state, FLOW, instrument, size if state.draws.random() < 0.5 else -size)
+        size = Decimal(units) // instrument.lot * instrument.lot
+        sign = 1 if state.draws.random() < 0.5 else -1
+        if size:
+            take(state, FLOW, instrument, sign * size)
 
 
 def take(state: State, account: str, instrument: Instrument, units: Decimal, liquidation: bool = False) -> Order:
@@ -88,8 +90,8 @@ def _ladder(state: State, instrument: Instrument, move: Move, worth: float, half
             for sign in (1, -1):
                 wanted = (worth - sign * away * half_spread) / tick
                 ticks = floor(wanted + 1e-9) if sign > 0 else ceil(wanted - 1e-9)
-                lots = max(round(depth * share * (0.5 + state.draws.random()) / lot), 1)
-                if ticks > 0:
+                lots = round(depth * share * (0.5 + state.draws.random()) / lot)
+                if ticks > 0 and lots > 0:
                     yield _order(state, maker, instrument, sign * lots * instrument.lot, ticks * instrument.tick)
 
 
@@ -100,8 +102,9 @@ def _depth(instrument: Instrument, move: Move) -> float:
 def _order(
     state: State, account: str, instrument: Instrument, units: Decimal, limit: Decimal, at_market: bool = False
 ) -> Order:
-    tif, now = ("ioc" if at_market else "gtc"), state.now
     return Order(
-        *(0, account, "", instrument.name, units, limit, at_market, tif, False, False, None, now, now),
+        *(0, account, "", instrument.name, units, limit, at_market),
+        "ioc" if at_market else "gtc",
+        *(False, False, None, state.now, state.now),
         left=abs(units),
     )

@@ -127,7 +127,7 @@ def _asset(name: str, data: str, scenario: Scenario, draws: Random) -> _Asset:
 
 
 def _candles(bars: Bars) -> list[Candle]:
-    times = (bars.frame.index.as_unit("ms").asi8).tolist()
+    times = pd.DatetimeIndex(bars.frame.index).as_unit("ms").asi8.tolist()
     columns = (bars.frame[each].round(2).tolist() for each in ("open", "high", "low", "close", "volume"))
     rows = zip(times, *columns, strict=True)
     return [Candle(time, *(Decimal(str(each)) for each in values)) for time, *values in rows]

@@ -48,17 +48,14 @@ SAID: dict[Refusal, str] = {
 }
 
 
-def place(state: State, asked: Place) -> Order | None:
-    """The order as it stands at the end; None where it was refused. Only outside accounts are held to the rules."""
+def place(state: State, asked: Place) -> None:
     refusal = _malformed(state, asked)
+    order = _order(state, asked) if refusal is None else None
+    refusal = _forbidden(state, order) if order is not None else refusal
     if refusal is not None:
-        return refuse(state, asked.account, asked.client_id, refusal)
-    order = _order(state, asked)
-    refusal = _forbidden(state, order) if outside(order.account) else None
-    if refusal is not None:
-        return refuse(state, asked.account, asked.client_id, refusal)
-    enter(state, order)
-    return order
+        refuse(state, asked.account, asked.client_id, refusal)
+    elif order is not None:
+        enter(state, order)
 
 
 def enter(state: State, order: Order, liquidation: bool = False) -> None:
@@ -276,7 +273,7 @@ def _forbidden(state: State, order: Order) -> Refusal | None:
 def _affordable(state: State, order: Order) -> bool:
     currency, needed = spot_needs(state, order)
     if needed:
-        free = state.accounts.balances[order.account][currency] - reserved(state, order.account).get(currency, ZERO)
-        return needed <= free
+        taken = reserved(state, order.account).get(currency, ZERO)
+        return needed + taken <= state.accounts.balance(order.account, currency)
     before, after = standing(state, order.account), standing(state, order.account, order)
     return after.initial <= max(before.initial, before.margin_balance)

@@ -13,24 +13,12 @@ from typing import Literal
 Kind = Literal["perpetual", "option", "spot"]
 TimeInForce = Literal["gtc", "ioc", "fok"]
 Status = Literal["open", "filled", "cancelled", "expired"]
-Ending = Literal[
-    "cancelled", "expired", "deadman", "unfilled", "post_only", "reduce_only", "cap", "self_match", "settled"
-]
+Ending = Literal["cancelled", "expired", "deadman", "unfilled", "reduce_only", "cap", "self_match", "settled"]
+# what each refusal means: `trading.SAID`
 Refusal = Literal[
-    "no_instrument",  # unknown, or expired
-    "lot",  # the size is no multiple of the lot, or zero
-    "tick",  # the price is no multiple of the tick, or not above zero
-    "price_band",  # a buy above the ticker's max_price or a sell below its min_price
-    "post_only",  # would trade at once
-    "reduce_only",  # would open or flip
-    "unfillable",  # fill-or-kill that the book cannot fill
-    "no_funds",
-    "duplicate_id",  # where the rules say that an account's client ids are unique
-    "cap",  # the position cap
-    "not_found",  # no such open order
-    "maintenance",
-    "past",  # expires before it begins
-]
+    "no_instrument", "lot", "tick", "price_band", "post_only", "reduce_only", "unfillable", "no_funds",
+    "duplicate_id", "cap", "not_found", "maintenance", "past",
+]  # fmt: skip
 
 ZERO = Decimal(0)
 
@@ -120,7 +108,7 @@ class Move:
     index: Decimal
     premium: float = 0.0  # of the perpetual's fair price over the index
     half_spread: float = 0.0001  # of the perpetual, as a share of its price
-    depth: float = 5_000_000.0  # quote currency that the background rests on each side of the perpetual
+    depth: float = 5_000_000.0  # quote currency that the background rests on each side of the perpetual; 0: none
     volatility: float = 0.6  # at the money, per √year
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from serve.events import Event, Filled
+from serve.events import Event
 from serve.orders import OrderEvent
-from serve.router.family import Family, Stage, marked
+from serve.router.family import Family, Stage
+from serve.router.marks import marked
 
 KEPT = 1024  # orders remembered after their end, for fills that come late
 
@@ -45,7 +46,7 @@ class Families:
         """News of a child, told as of its order. What was never sent to a venue is told as the venue tells it."""
         family = self._all.get(event.order)
         if family is None or venue not in family.children:
-            return (marked(venue, event) if isinstance(event, Filled) else event,)
+            return (marked(event, venue),)
         self._all[event.order], told = family.heard(venue, event)
         if event.order in self._open:
             self._open[event.order] = event.time

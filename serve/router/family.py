@@ -11,6 +11,7 @@ from serve.commands import SubmitOrder
 from serve.events import Absent, Acknowledged, Cancelled, Event, Filled, OutcomeUnknown, Rejected
 from serve.ledger import ZERO
 from serve.orders import OrderEvent
+from serve.router.marks import marked
 
 
 class Stage(StrEnum):
@@ -85,11 +86,11 @@ class Family:
         return after._settled(venue, event), told
 
     def _heard(self, venue: str, event: OrderEvent) -> Told:
-        child, name, now = self.children[venue], self.order.order, event.time
+        child, now = self.children[venue], event.time
         if isinstance(event, Filled):
             if event.trade in child.trades:
                 return self, ()
-            return replace(self.with_child(venue, child.after(event)), known=True), (marked(venue, event),)
+            return replace(self.with_child(venue, child.after(event)), known=True), (marked(event, venue),)
         if child.over:
             return self, ()
         if isinstance(event, OutcomeUnknown):
@@ -98,7 +99,7 @@ class Family:
             return self._missed(venue, now)
         if isinstance(event, Acknowledged):
             after = self.with_child(venue, replace(child, stage=Stage.WORKING))
-            return (after, ()) if after.unsure else (replace(after, known=True), (Acknowledged(now, name),))
+            return (after, ()) if after.unsure else (replace(after, known=True), (Acknowledged(now, self.order.order),))
         stage = Stage.REJECTED if isinstance(event, Rejected) else Stage.ENDED
         return self.with_child(venue, replace(child, stage=stage, reason=getattr(event, "reason", ""))), ()
 
@@ -140,8 +141,3 @@ class Family:
         if Stage.ENDED not in stages and not self.known:
             return (Absent(now, name),)
         return (Cancelled(now, name),)
-
-
-def marked(venue: str, fill: Filled) -> Filled:
-    """Two venues may give fills one id."""
-    return replace(fill, trade=f"{venue}/{fill.trade}")

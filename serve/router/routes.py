@@ -16,7 +16,6 @@ from serve.router.settings import Routing
 from serve.router.split import split
 
 Shares = dict[str, Decimal]  # units by venue; none that gets nothing
-Held = Mapping[tuple[str, str], Decimal]  # by venue and leg
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Sight:
 
     health: Mapping[str, Health]
     books: Mapping[str, Snapshot]  # of the order's leg, where there is one
-    held: Held
+    held: Mapping[str, Mapping[str, Decimal]]  # by venue and leg
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Routes:
     def shares(self, order: SubmitOrder, sight: Sight) -> Shares | str:
         """What each venue gets of an order; nothing where the books reach no lot within its limit.
 
-        An order goes whole to the only venue that can take it, whatever the book there shows, and one that rests to
+        An order goes whole to the only venue that can take it, whatever its book shows, and one that rests to
         the cheapest. Where all are out, all are tried: an unhedged book is the greater risk. In words why, where no
         venue can take it.
         """
@@ -69,9 +68,9 @@ class Routes:
         """Why an order is not for a venue, in words. One that is meant for a venue goes there, book or none."""
         if order.venue:
             return None if venue == order.venue else f"the order is for {order.venue}"
-        if not self.fresh(sight.books.get(venue), order.time):
+        if len(self.venues(order.symbol)) > 1 and not self.fresh(sight.books.get(venue), order.time):
             return "no fresh book"
-        if order.reduce_only and sight.held.get((venue, order.symbol), ZERO) * order.units >= 0:
+        if order.reduce_only and sight.held[venue].get(order.symbol, ZERO) * order.units >= 0:
             return "nothing to reduce"
         return None
 
@@ -85,5 +84,5 @@ class Routes:
             gas=route.gas,
             latency=settings.health.latency if measured is None else measured,
             kept=settings.kept(route, order.time),
-            held=sight.held.get((venue, order.symbol), ZERO),
+            held=sight.held[venue].get(order.symbol, ZERO),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,7 @@ from envs.calibration import Finite, NonNegative, Positive, Section, Volatility
 from serve.clock import HOUR, parse
 from serve.router.costs import Horizon
 from serve.router.health import Rules
+from serve.venues.settings import ExchangeSettings
 
 MOST = 8  # venues of one leg: every set of them may be tried
 VenueName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,15}$")]
@@ -32,13 +33,17 @@ class Route(Section):
 
 
 class Routing(Section):
-    """What all routes have in common, and the routes: by leg, then by venue. A venue without a leg does not trade it.
+    """Several exchanges as one venue. A leg is traded at the venues that its routes name, by leg and then by venue.
 
     `volatility`: per √year, of a price while an order is on its way. `capital`: per year, fraction of the notional by
     which an order makes a venue's position larger.
     """
 
+    opening: ClassVar[str] = "serve.router.opening"
+    name: Literal["routed"]
+    venues: dict[VenueName, ExchangeSettings] = Field(min_length=1)  # the first lists volatilities and warms filters up
     routes: dict[str, dict[VenueName, Route]]
+    seed: int = Field(default=0, ge=0)  # of a paper desk whose book is hedged here
     health: Rules
     book_seconds: Positive  # older, a book is not traded on
     outage_seconds: Positive  # so long a venue that is out stands in reports as it last told
@@ -52,6 +57,8 @@ class Routing(Section):
         for leg, venues in self.routes.items():
             if not 1 <= len(venues) <= MOST:
                 raise ValueError(f"routes.{leg} names {len(venues)} venues; name 1 to {MOST}")
+            if unknown := [venue for venue in venues if venue not in self.venues]:
+                raise ValueError(f"routes.{leg}.{unknown[0]} is no venue; have {', '.join(self.venues)}")
         return self
 
     @property

@@ -5,45 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from serve.clock import SECOND
 from serve.commands import Ask, CancelOrder, LookUp, SubmitOrder
 from serve.errors import in_words
-from serve.events import (
-    Cancelled,
-    Deleveraged,
-    Event,
-    Filled,
-    Malformed,
-    OutcomeUnknown,
-    PositionsReport,
-    Rejected,
-    VenueTime,
-)
-from serve.ledger import ZERO
+from serve.events import Acknowledged, Cancelled, Event, Filled, Malformed, OutcomeUnknown, Rejected, SurfaceQuote
 from serve.orders import OrderEvent
 from serve.router.books import Snapshot, together
 from serve.router.collecting import Gathering
 from serve.router.families import Families
 from serve.router.family import Child, Family
-from serve.router.health import Health
+from serve.router.marks import marked, unmarked
+from serve.router.quoting import Quoting
 from serve.router.reports import Report
 from serve.router.routes import Routes, Sight
 from serve.router.settings import Routing
-from serve.runner import Venue
+from serve.router.standing import Standing
 from serve.state import State
+from serve.venues.floor import Floor, Sent
+
+if TYPE_CHECKING:
+    from serve.venues.exchange import Tick
 
 
-class Part(Venue, Protocol):
+class Part(Floor, Protocol):
     """A venue as the router needs it. Its events bear the ids of our orders, and its symbols are the legs'."""
 
-    def passed(self, now: int) -> tuple[Event, ...]:
-        """What it has told since the last call."""
-        ...
+    def ticks(self) -> list[Tick]: ...
 
     def book(self, symbol: str) -> Snapshot | None:
-        """As last seen."""
+        """Of a leg, as last seen."""
         ...
 
 
@@ -55,17 +47,17 @@ class Routed:
 
     def __init__(self, parts: Mapping[str, Part], settings: Routing, lots: Mapping[str, Decimal]) -> None:
         """`lots`: of the legs, base units."""
-        self._parts, self._rules, self._routes = parts, settings.health, Routes(settings, lots)
-        self._families = Families()
+        self._parts, self._patience, self._routes = parts, settings.health.latency, Routes(settings, lots)
+        self._families, self._standing = Families(), Standing(parts, settings.health)
         self._reports = Gathering(parts, settings.outage_seconds * SECOND)
-        self._held: dict[tuple[str, str], Decimal] = {}  # by venue and leg
-        self.health = {name: Health() for name in parts}
+        self._quoting = Quoting(settings.book_seconds * SECOND)
 
     def submit(self, order: SubmitOrder) -> tuple[Event, ...]:
         """Split over the venues that take it; an order seen before is looked up instead."""
         if order.order in self._families:
             return self.look_up(LookUp(order.time, order.order))
-        shares = self._routes.shares(order, Sight(self.health, self._books(order.symbol), self._held))
+        sight = Sight(self._standing.health, self._books(order.symbol), self._standing.held)
+        shares = self._routes.shares(order, sight)
         if isinstance(shares, str):
             return (Rejected(order.time, order.order, shares),)
         if not shares:
@@ -84,33 +76,59 @@ class Routed:
     def report(self, question: Ask) -> tuple[Event, ...]:
         return self._each(self._parts, lambda venue: self._reported(venue, question))
 
-    def passed(self, now: int) -> tuple[Event, ...]:
+    def before(self, event: Event, state: State) -> tuple[Event, ...]:
+        return self._each(self._parts, lambda venue: self._parts[venue].before(event, state))
+
+    def after(self, event: Event, state: State) -> tuple[Event, ...]:
+        return self._each(self._parts, lambda venue: self._parts[venue].after(event, state))
+
+    def passed(self, now: int) -> list[Event]:
         """What the venues told since the last call; silence counts as a failure, and who is out is probed."""
         told = self._each(self._parts, lambda venue: self._heard(venue, now))
-        for venue in self._families.silent(now, self._rules.latency):
-            self._failed(venue, now, f"silent for {self._rules.latency_seconds:g} s")
-        due = [venue for venue, health in self.health.items() if health.due(now, self._rules)]
-        self.health.update({venue: self.health[venue].probed(now) for venue in due})
-        return (*told, *self._each(due, lambda venue: self._reported(venue, Ask(now, "time"))))
+        for venue in self._families.silent(now, self._patience):
+            self._standing.failed(venue, now, f"silent for {self._patience / SECOND:g} s")
+        probed = self._each(self._standing.probes(now), lambda venue: self._reported(venue, Ask(now, "time")))
+        return [*told, *probed, *self._standing.changes(now)]
+
+    def ticks(self) -> list[Tick]:
+        """What the venues showed since the last call, together."""
+        out = self._standing.out
+        return [tick for venue, part in self._parts.items() for tick in self._quoting.shown(venue, part.ticks(), out)]
 
     def book(self, symbol: str) -> Snapshot | None:
         """The books of the venues that are in, as one; those that are fresh beside the newest of them."""
-        books = [book for venue, book in self._books(symbol).items() if self.health[venue].well]
+        books = [book for venue, book in self._books(symbol).items() if self._standing.health[venue].well]
         newest = max((book.time for book in books), default=0)
         fresh = [book for book in books if self._routes.fresh(book, newest)]
         return together(fresh) if fresh else None
 
-    def remember(self, past: Iterable[Event], sent: Mapping[str, SubmitOrder], state: State | None) -> None:
-        """Orders of before a restart that may still fill: every venue of the leg may have a part of each."""
-        orders = () if state is None else state.reserved
-        for name in (order.id for order in orders):
-            self._families.add(Family.remembered(sent[name], self._routes.venues(sent[name].symbol)))
-        for event in past:
-            if isinstance(event, Filled) and event.order in self._families:
-                venue, trade = event.trade.split("/", 1)
-                self._families.heard(venue, replace(event, trade=trade))
+    def settle(self) -> None:
+        for part in self._parts.values():
+            part.settle()
 
-    def _each(self, venues: Iterable[str], ask: Callable[[str], tuple[Event, ...]]) -> tuple[Event, ...]:
+    def unexplained(self, state: State, declared: Iterable[Event]) -> str | None:
+        """A holding of the book that a venue holds, it must hold whole."""
+        told = tuple(declared)
+        for venue, part in self._parts.items():
+            own = replace(state.venue, positions=self._standing.held[venue])
+            if (words := part.unexplained(replace(state, venue=own), told)) is not None:
+                return f"{venue}: {words}"
+        return None
+
+    def close(self) -> None:
+        for part in self._parts.values():
+            part.close()
+
+    def remember(self, past: Iterable[Event], sent: Sent, state: State | None) -> None:
+        """Orders of before a restart that may still fill: every venue of the leg may have a part of each."""
+        for name in () if state is None else (order.id for order in state.reserved):
+            self._families.add(Family.remembered(sent[name], self._routes.venues(sent[name].symbol)))
+        told = tuple(event for event in past if isinstance(event, Filled) and event.order in self._families)
+        for venue in self._parts:
+            for fill in unmarked(told, venue):
+                self._families.heard(venue, fill)
+
+    def _each(self, venues: Iterable[str], ask: Callable[[str], Iterable[Event]]) -> tuple[Event, ...]:
         """What every venue answers, told of the whole."""
         return tuple(event for venue in tuple(venues) for event in self._told(venue, ask(venue)))
 
@@ -124,56 +142,47 @@ class Routed:
         except Exception as error:
             return (OutcomeUnknown(order.time, order.order, in_words(error)),)
 
-    def _reported(self, venue: str, question: Ask) -> tuple[Event, ...]:
+    def _reported(self, venue: str, question: Ask) -> Iterable[Event]:
         return self._listened(venue, question.time, question.what, lambda: self._parts[venue].report(question))
 
-    def _heard(self, venue: str, now: int) -> tuple[Event, ...]:
+    def _heard(self, venue: str, now: int) -> Iterable[Event]:
         return self._listened(venue, now, "news", lambda: self._parts[venue].passed(now))
 
-    def _listened(self, venue: str, now: int, what: str, listen: Callable[[], tuple[Event, ...]]) -> tuple[Event, ...]:
+    def _listened(self, venue: str, now: int, what: str, listen: Callable[[], Iterable[Event]]) -> Iterable[Event]:
         """What a venue that cannot be heard has to say does not keep the others' from being told."""
         try:
             return listen()
         except Exception as error:
-            self._failed(venue, now, in_words(error))
+            self._standing.failed(venue, now, in_words(error))
             return (Malformed(now, venue, what, in_words(error)),)
 
     def _told(self, venue: str, events: Iterable[Event]) -> tuple[Event, ...]:
         """One venue's events, of children as of their orders."""
         told: list[Event] = []
         for event in events:
-            self._judged(venue, event)
+            self._standing.judged(venue, event)
             told += self._translated(venue, event)
         return (*told, *self._families.concluded())
 
     def _translated(self, venue: str, event: Event) -> tuple[Event, ...]:
         if isinstance(event, OrderEvent):
-            told = self._families.heard(venue, event)
-            for fill in (each for each in told if isinstance(each, Filled) and each.order in self._families):
-                self._holds(venue, self._families.symbol(fill.order), fill.units)
-            return told
+            return self._of_order(venue, event)
         if isinstance(event, Report):
-            return self._reports.told(venue, event, [name for name, each in self.health.items() if not each.well])
-        return (event,)
+            return self._reports.told(venue, event, self._standing.out)
+        if isinstance(event, SurfaceQuote) and venue != next(iter(self._parts)):
+            return ()  # listed volatilities are the first venue's, lest they jump between two
+        return (marked(event, venue),)
 
-    def _judged(self, venue: str, event: Event) -> None:
-        """What a venue's event says of the venue itself."""
-        if isinstance(event, OutcomeUnknown | Rejected):
-            self._failed(venue, event.time, event.reason)
-        elif isinstance(event, VenueTime):
-            self.health[venue] = self.health[venue].timed(event.round_trip_ms, self._rules)
-        elif isinstance(event, PositionsReport):
-            self._held.update({(venue, symbol): units for symbol, units in event.positions})
-        elif isinstance(event, Deleveraged):
-            self._holds(venue, event.symbol, event.units)
-        elif isinstance(event, OrderEvent) and (waited := self._families.waited(venue, event)) is not None:
-            self.health[venue] = self.health[venue].answered(event.time, waited, self._rules)
-
-    def _holds(self, venue: str, symbol: str, units: Decimal) -> None:
-        self._held[venue, symbol] = self._held.get((venue, symbol), ZERO) + units
-
-    def _failed(self, venue: str, now: int, why: str) -> None:
-        self.health[venue] = self.health[venue].failed(now, why, self._rules)
+    def _of_order(self, venue: str, event: OrderEvent) -> tuple[Event, ...]:
+        if isinstance(event, Acknowledged | Filled | Cancelled):
+            waited = self._families.waited(venue, event)
+            if waited is not None:
+                self._standing.answered(venue, event.time, waited)
+        told = self._families.heard(venue, event)
+        for fill in told:
+            if isinstance(fill, Filled) and fill.order in self._families:
+                self._standing.moved(venue, self._families.symbol(fill.order), fill.units)
+        return told
 
     def _books(self, symbol: str) -> dict[str, Snapshot]:
         books = {venue: self._parts[venue].book(symbol) for venue in self._routes.venues(symbol)}

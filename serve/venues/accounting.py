@@ -105,7 +105,9 @@ class Accounting:
     def _whose(self, spelled: str, venue_id: str) -> str:
         """Our id of an order of this session, else what it bears."""
         track = self._tracks.of(spelled, venue_id)
-        return track.order.order if track is not None else spelled or f"{self._line.settings.name}:{venue_id}"
+        if track is not None:
+            return track.order.order
+        return self._tracks.bearing(spelled) or spelled or f"{self._line.settings.name}:{venue_id}"
 
     async def _positions(self) -> PositionsReport:
         """Legs by their names, all else that is held by the exchange's."""

@@ -22,6 +22,8 @@ from serve.venues.ordering import Ordering
 from serve.venues.streams import Book, Streams
 from serve.venues.tracks import Tracks
 
+PATIENCE = 2.0  # seconds on the wall
+
 
 @dataclass(frozen=True)
 class Tick:
@@ -78,11 +80,15 @@ class Exchange:
 
     def before(self, event: Event, state: State) -> tuple[Event, ...]:
         if isinstance(event, Listed):
-            self._instruments.listed(event.symbol, Listing(event.strike, event.expiry))
+            self.listed(event.symbol, Listing(event.strike, event.expiry))
         return ()
 
     def after(self, event: Event, state: State) -> tuple[Event, ...]:
         return ()
+
+    def listed(self, leg: str, listing: Listing) -> None:
+        """What an option leg trades from here on."""
+        self._instruments.listed(leg, listing)
 
     def passed(self, now: int) -> list[Event]:
         self._turned = now
@@ -103,8 +109,9 @@ class Exchange:
         """What the market showed since the last call, oldest first."""
         return _drained(self._ticks)
 
-    def book(self, symbol: str) -> Snapshot | None:
-        """Of an instrument that quotes an asset; None where there is none that can be relied on."""
+    def book(self, leg: str) -> Snapshot | None:
+        """Of a leg whose instrument quotes an asset; None where there is none that can be relied on."""
+        symbol = self._instruments.symbols.get(leg, "")
         reading, book = self._streams.readings.get(symbol), self._streams.books.get(symbol)
         if reading is None or book is None:
             return None
@@ -118,6 +125,11 @@ class Exchange:
 
     def settle(self) -> None:
         self._lanes.settle(self._settings.timeout_seconds)
+
+    def rest(self) -> None:
+        """The same for a clock that stands still meanwhile: market data are awaited too, and nothing for long."""
+        self._lanes.settle(PATIENCE)
+        self._lanes.ask(self._streams.born())
 
     def unexplained(self, state: State, declared: Iterable[Event]) -> str | None:
         return self._instruments.unexplained(state, declared)

@@ -16,6 +16,9 @@ from serve.events import Event, History, Started
 from serve.feed import QuoteModel
 from serve.market import Market
 from serve.rehearsal.clock import RehearsalClock
+from serve.setup import listings
+from serve.source import Source
+from serve.state import State
 from serve.venues import wire
 from serve.venues.connection import Connection
 from serve.venues.exchange import Exchange
@@ -26,22 +29,26 @@ from serve.venues.live import Live
 from serve.venues.settings import ExchangeSettings
 from serve.venues.tracks import Tracks
 
-PATIENCE = 0.5  # seconds on the wall that a rehearsal waits for answers before it goes on
 INSTANCE = 5  # hexadecimal digits that tell this database's orders from another's
 TIMEFRAMES = {60_000: "1m", 900_000: "15m", 3_600_000: "1h", 14_400_000: "4h", 86_400_000: "1d"}
 
 
-def placed(config: ServeConfig, market: Market, past: Sequence[Event], sent: Sent) -> Place:
+def placed(
+    config: ServeConfig, market: Market, source: Source, state: State | None, past: Sequence[Event], sent: Sent
+) -> Place:
     """The exchange that the settings name, and its quotes. Raises BadInput or StartRefused."""
     settings = config.venue
     assert isinstance(settings, ExchangeSettings), "the settings say who places them"
-    lanes, before = Lanes(), told(past)
+    lanes, before, begun = Lanes(), told(past), list[Exchange]()
     instance = str(before.get("instance") or secrets.token_hex(INSTANCE)[:INSTANCE])
     try:
-        clock = clock_of(settings.rehearsal, lambda: lanes.settle(PATIENCE))
+        clock = clock_of(settings.rehearsal, lambda: [each.rest() for each in begun])
         exchange, contracts = part(settings, market, (config.name, instance), before, lanes, clock)
         histories = warmed(exchange, market, config.clocks.warmup_bars, clock.now())
+        for leg, listing in {**listings(config), **({} if state is None else state.listings)}.items():
+            exchange.listed(leg, listing)
         exchange.begin(past, sent)
+        begun.append(exchange)
     except BaseException:
         lanes.close()
         raise
@@ -108,7 +115,7 @@ def told(past: Sequence[Event]) -> dict[str, Any]:
     return found
 
 
-def clock_of(rehearsal: str | None, settle: Callable[[], None]) -> Clock:
+def clock_of(rehearsal: str | None, settle: Callable[[], object]) -> Clock:
     return RealClock() if rehearsal is None else RehearsalClock(rehearsal, settle)
 
 

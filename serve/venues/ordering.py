@@ -138,8 +138,11 @@ class Ordering:
             await self._known(track, raw)
             return
         await self._fills(track)
+        name, late = track.order.order, self._clock.now() > track.order.expires_at
         if not track.told:
-            self._tell(Absent(0, track.order.order))
+            self._tell(Absent(0, name))
+        elif track.filled < abs(track.order.units):
+            self._tell(Cancelled(0, name) if late else OutcomeUnknown(0, name, "filled in part, and not found"))
 
     async def _known(self, track: Track, raw: Raw) -> None:
         """What the order as told means; that its rest is gone is not said before all its fills are."""
@@ -179,8 +182,8 @@ class Ordering:
         units = amount if raw["side"] == "buy" else -amount
         why = self._line.dialect.taken_over(raw)
         leg = next((leg for leg, symbol in self._symbols.items() if symbol == raw["symbol"]), None)
-        if self._tracks.ours(name):
-            self._tell(Filled(0, name, str(raw["id"]), units, price, self._line.dialect.fee(raw)))
+        if bearing := self._tracks.bearing(name):
+            self._tell(Filled(0, bearing, str(raw["id"]), units, price, self._line.dialect.fee(raw)))
         elif why and leg is not None:
             self._tell(Deleveraged(0, leg, units, price, why, str(raw["id"])))
 

@@ -38,11 +38,16 @@ def _market(
     """The clock, the feed, and the closes that warm the filters up."""
     if len(source.bars) != len(market.assets):
         raise BadInput(f"--feed names {len(source.bars)} records for {len(market.assets)} assets; name one for each")
+    if source.funding and len(source.funding) != len(market.assets):
+        count = len(source.funding)
+        raise BadInput(f"--funding names {count} records for {len(market.assets)} assets; name one for each")
     bar = market.bar
     count = 0 if source.follow is not None else source.days * DAY // bar
     records = [feeds.read_bars(name) for name in source.bars]
     parts = [feeds.split(bars, source.first, count, config.clocks.warmup_bars, bar) for bars in records]
-    models = {name: QuoteModel(market, name, closes) for name, (closes, _) in zip(market.assets, parts, strict=True)}
+    paid = [feeds.read_funding(name) for name in source.funding] or [None] * len(parts)
+    each = zip(market.assets, parts, paid, strict=True)
+    models = {name: QuoteModel(market, name, closes, rates) for name, (closes, _), rates in each}
     if source.follow is not None:
         clock: Clock = RealClock() if source.clock is None else source.clock
         feed: Feed = feeds.Follow(source.follow, models, clock, bar, source.stop_at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -39,11 +39,13 @@ class Keys(Section):
 class ExchangeSettings(Section):
     """An exchange through ccxt; instruments by ccxt's symbols."""
 
+    opening: ClassVar[str] = "serve.venues.opening"
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")  # a file of serve/dialects/
     keys: Keys
     symbols: dict[str, str]  # of each leg; an option leg that waits to be listed has none
     quotes: dict[str, str] = Field(min_length=1)  # of each asset, the perpetual whose ticker and book quote it
     sources: dict[str, dict[str, str]] = Field(default_factory=dict)  # other exchanges' perpetual of each asset
+    seed: int = Field(default=0, ge=0)  # of a paper desk whose book is hedged here
     rehearsal: Address | None = None  # of a rehearsal exchange, which stands in for the real one
     timeout_seconds: Positive  # for an answer, on the wall
     silence_seconds: Positive  # without a message, after which market data are subscribed to anew

@@ -21,6 +21,7 @@ from serve.venues.ordering import Ordering, Tell
 
 NEAR = Decimal("0.0005")  # of the mark, within which depth counts
 PAUSE = 0.2  # seconds on the wall before a new life
+BIRTH = 2.0  # seconds on the wall that a life may take to quote every asset, before nobody waits for it any longer
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,20 @@ class Streams:
         self._heard: dict[str, int] = {}  # when each feed last spoke, by our clock
         self._ends: asyncio.Future[str] | None = None
         self._x: Any = None
+        self._born = asyncio.Event()
 
     async def run(self) -> None:
         """One life after another."""
         while True:
+            asyncio.get_running_loop().call_later(BIRTH, self._born.set)
             why = await self._lived()
             self._tell(Malformed(0, self._line.settings.name, "market data", why))
+            self._born.clear()
             await asyncio.sleep(PAUSE)
+
+    async def born(self) -> None:
+        """Returns once the life at hand quotes every asset, or takes too long."""
+        await self._born.wait()
 
     def end(self, why: str) -> None:
         """Of the life at hand."""
@@ -84,11 +92,6 @@ class Streams:
             if now - at > silence_seconds * SECOND:
                 self.end(f"{feed} silent for {(now - at) / SECOND:g} s")
 
-    @property
-    def whole(self) -> bool:
-        """Every asset is quoted."""
-        return all(symbol in self.books and symbol in self.readings for symbol in self._symbols.values())
-
     async def _lived(self) -> str:
         """Why it ended, in words."""
         ends = self._ends = asyncio.get_running_loop().create_future()
@@ -98,13 +101,12 @@ class Streams:
         x = self._x = self._line.made(self._message)
         feeds = [self._tickers(x, each) for each in self._symbols] + [self._book(x, each) for each in self._symbols]
         tasks = [asyncio.create_task(feed) for feed in (*feeds, self._fills(x), self._orders(x))]
-        done, _ = await asyncio.wait([ends, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        why = "; ".join(self._line.secrets.words(error) for each in done if (error := each.exception()) is not None)
-        if not why:
-            why = ends.result()
-        self.end(why)
-        await self._buried(x, tasks)
-        return why
+        try:
+            done, _ = await asyncio.wait([ends, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            self.end("; ".join(self._line.secrets.words(error) for each in done if (error := each.exception())))
+            return ends.result()
+        finally:
+            await self._buried(x, tasks)
 
     async def _buried(self, x: Any, tasks: list[asyncio.Task[None]]) -> None:
         for task in tasks:
@@ -138,7 +140,7 @@ class Streams:
             self._heard[f"ticker of {asset}"] = self._clock.now()
             self.readings[symbol] = reading
             if symbol in self.books and self._alive:
-                self._show(asset, reading, self.books[symbol])
+                self._shown(asset, symbol)
 
     async def _book(self, x: Any, asset: str) -> None:
         symbol, unit = self._symbols[asset], self._line.unit(self._symbols[asset])
@@ -154,7 +156,12 @@ class Streams:
                 first = symbol not in self.books
                 self.books[symbol] = book
                 if first and symbol in self.readings:
-                    self._show(asset, self.readings[symbol], book)
+                    self._shown(asset, symbol)
+
+    def _shown(self, asset: str, symbol: str) -> None:
+        self._show(asset, self.readings[symbol], self.books[symbol])
+        if all(each in self.books and each in self.readings for each in self._symbols.values()):
+            self._born.set()
 
     async def _fills(self, x: Any) -> None:
         while True:

@@ -51,9 +51,10 @@ class Tracks:
         """By what an order or a fill bears."""
         return self._spelled.get(spelled) or self._venue.get(venue_id)
 
-    def ours(self, spelled: str) -> bool:
-        """Whether it bears our name, be it of this database or of another."""
-        return spelled.startswith(self._dialect.prefix(self._name))
+    def bearing(self, spelled: str) -> str:
+        """An order that bears our name and is not of this database, as the core tells ours; empty where it does not."""
+        prefix = self._dialect.prefix(self._name)
+        return f"{self._name}-{spelled.removeprefix(prefix)}" if spelled.startswith(prefix) else ""
 
     def fill(self, track: Track, raw: Raw, unit: Decimal) -> Filled | None:
         """None where it was told before."""

@@ -9,6 +9,7 @@ import ccxt
 import ccxt.pro
 
 OrderNotFound = ccxt.OrderNotFound
+InvalidOrder = ccxt.InvalidOrder
 DuplicateOrderId = ccxt.DuplicateOrderId
 AuthenticationError = ccxt.AuthenticationError
 CcxtError = ccxt.BaseError

@@ -120,7 +120,8 @@ def test_an_option_leg_is_measured_by_its_own_greeks() -> None:
 def test_collar_around_the_index() -> None:
     ruling = rule("1", replace(FLAT, basis=D("0.021")))
     assert (ruling.units, ruling.again) == (0, True)
-    assert "2.10% from the index" in ruling.reason
+    assert "2.10% from the oracle's price" in ruling.reason
+    assert ruling.collared
 
 
 def test_message_rate_counts_what_was_sent() -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from serve.rehearsal.protocols._shared import text
-from serve.rehearsal.types import ZERO, Fill, Funded, Instrument, Order
+from serve.rehearsal.types import ZERO, Fill, Funded, Instrument, Order, Settled
 from serve.rehearsal.views import Account, Balance, Candle, Funding, Level, Position, Ticker
 
 HOUR = 3_600_000
@@ -135,15 +135,19 @@ def filled(fill: Fill, listed: Instrument) -> dict[str, Any]:
     }
 
 
-def bill(paid: Funded, listed: Instrument) -> dict[str, Any]:
+def bill(paid: Funded | Settled, listed: Instrument) -> dict[str, Any]:
+    """Of funding, or of an option that expired."""
+    change = -paid.paid if isinstance(paid, Funded) else paid.paid
+    kinds = ("8", "173", "174") if isinstance(paid, Funded) else ("3", "171", "170" if change else "172")
     return {
         "billId": f"{paid.time}{listed.base}",
         "instType": KINDS[listed.kind],
         "instId": name(listed),
         "ccy": listed.settle,
-        "type": "8",
-        "subType": "173" if paid.paid > 0 else "174",
-        "balChg": text(-paid.paid),
+        "type": kinds[0],
+        "subType": kinds[1 if change < 0 else 2],
+        "balChg": text(change),
+        "pnl": text(change),
         "posBalChg": "0",
         "sz": text(contracts(listed, abs(paid.units))),
         "ts": str(paid.time),

@@ -62,7 +62,9 @@ def _positions(asked: Asked) -> list[Any]:
 
 def _bills(asked: Asked) -> list[Any]:
     found = asked.floor.exchange.payments(asked.account, 0)
-    return [spelt.bill(each, asked.listings.by_name[each.instrument]) for each in reversed(found[-PAGE:])]
+    told = [spelt.bill(each, asked.listings.by_name[each.instrument]) for each in reversed(found)]
+    wanted = {name: asked.get(name) for name in ("type", "instType") if asked.get(name)}
+    return [each for each in told if all(each[name] == value for name, value in wanted.items())][:PAGE]
 
 
 def _place(asked: Asked) -> list[Any]:

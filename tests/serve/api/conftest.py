@@ -90,7 +90,7 @@ def _beside(
 ) -> Beside:
     assert isinstance(guard.clock, VirtualClock)
     broadcast = Broadcast(mirror, inbox, guard.clock)
-    client = TestClient(app.made(broadcast, guard))
+    client = TestClient(app.made(broadcast, guard), base_url="http://127.0.0.1")
     return Beside(file, journal, inbox, mirror, broadcast, guard.clock, secrets, client)
 
 

@@ -122,22 +122,24 @@ def test_a_journal_that_is_gone_is_said_and_not_guessed_at(beside: Beside) -> No
 
 def test_a_watcher_gets_the_latest_picture_and_only_what_changed(beside: Beside) -> None:
     async def watched() -> list[int]:
-        frames, broadcast = beside.broadcast.frames(), beside.broadcast
+        events, broadcast = beside.broadcast.events(), beside.broadcast
         broadcast.look()
-        numbers = [(await anext(frames)).number]
-        following = asyncio.create_task(anext(frames))
+        numbers = [int((await anext(events)).split()[1])]
+        following = asyncio.create_task(anext(events))
         await asyncio.sleep(0)
         assert not following.done(), "nothing is new"
         beside.inbox.tell(Operator(START, "halt", "ann", "drill", ""))
         task = asyncio.create_task(broadcast.follow())
-        frame = await following
+        head, _, body = (await following).partition(b"\ndata: ")
         task.cancel()
-        assert frame.picture.snapshot.waiting == ["halt by ann"]
-        assert json.loads(frame.body) == json.loads(frame.picture.model_dump_json())
+        assert broadcast.frame is not None
+        assert broadcast.frame.picture.snapshot.waiting == ["halt by ann"]
+        assert json.loads(body) == json.loads(broadcast.frame.picture.model_dump_json())
+        assert body.endswith(b"\n\n")
         assert broadcast.watchers == 1
-        await frames.aclose()  # type: ignore[attr-defined]
+        await events.aclose()  # type: ignore[attr-defined]
         assert broadcast.watchers == 0
-        return [*numbers, frame.number]
+        return [*numbers, int(head.removeprefix(b"id: "))]
 
     numbers = asyncio.run(watched())
     assert numbers[1] > numbers[0]

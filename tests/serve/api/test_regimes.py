@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -72,7 +74,9 @@ def test_the_order_is_that_of_the_mean_variance_and_not_of_the_constants() -> No
 
 
 def test_every_point_of_the_course_has_its_regimes(mirrored: Mirror) -> None:
-    """After the crash of the day the storm is likelier than before."""
-    storm = [point.regimes[0][1] for point in mirrored.curve]
+    """The crash of the day is the bar after which the storm gains most."""
     assert all(sum(point.regimes[0]) == pytest.approx(1) for point in mirrored.curve)
-    assert max(storm[-8:]) > 0.9 > storm[0]
+    steps = [(after.regimes[0][1] - before.regimes[0][1], after.time) for before, after in pairwise(mirrored.curve)]
+    falls = [(before.spot[0] / after.spot[0], after.time) for before, after in pairwise(mirrored.curve)]
+    assert max(steps)[1] == max(falls)[1]
+    assert max(steps)[0] > 0.1

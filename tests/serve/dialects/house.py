@@ -49,9 +49,11 @@ class Still:
     """A market that moves when the test says so."""
 
     starts: int = START
+    coming: list[Command] = field(default_factory=list)
 
     def commands(self, until: int) -> Iterator[Command]:
-        return iter(())
+        while self.coming:
+            yield self.coming.pop(0)
 
     def past(self, asset: str) -> Sequence[Candle]:
         price = Decimal(84_000)
@@ -89,6 +91,7 @@ class House:
     dialect: Dialect
     credentials: dict[str, str]
     server: Server
+    market: Still
     opened: list[Any] = field(default_factory=list)
 
     def client(self, key: Key = TRADER, heard: Any = None) -> Any:
@@ -100,12 +103,17 @@ class House:
         return self.opened[-1]
 
     async def apply(self, *commands: Command) -> None:
+        """And everybody hears of it."""
         for each in commands:
             self.floor.apply(each)
             await self.server._send(self.floor.news())
 
-    async def move(self, price: int, seconds: int = 60) -> None:
-        await self.apply(Move(self.floor.exchange.now + 1000 * seconds, "BTC", Decimal(price)))
+    async def move(self, price: int, seconds: int = 60, premium: float = 0.0) -> None:
+        """So many seconds later the market is there."""
+        at = self.floor.now + 1000 * seconds
+        self.market.coming.append(Move(at, "BTC", Decimal(price), premium))
+        for _ in self.floor.advance(at):
+            await self.server._send(self.floor.news())
 
 
 @asynccontextmanager
@@ -113,18 +121,20 @@ async def house(name: str, tmp_path: Path, *more: Instrument, **credentials: str
     """One exchange that speaks this venue's protocol, and this venue's dialect."""
     exchange = Exchange(Rules((PERPETUAL, *more), seed=3))
     faults, overheard = Faults((), tmp_path / "faults"), Overheard(protocol(name, KEYS))
-    floor = Floor(Kept(exchange), Still(), faults)
+    market = Still()
+    floor = Floor(Kept(exchange), market, faults)
     for command in (Move(START, "BTC", Decimal(84_000)), Transfer(START, TRADED, "USDC", Decimal(200_000))):
         floor.apply(command)
     server = Server(floor, faults, [overheard], START, START + 86_400_000)
     runner, port = await opened(server, 0)
-    own = House(f"http://127.0.0.1:{port}", floor, faults, overheard, dialect(name), credentials, server)
+    own = House(f"http://127.0.0.1:{port}", floor, faults, overheard, dialect(name), credentials, server, market)
     try:
         yield own
     finally:
         for client in own.opened:
             await client.close()
         await runner.cleanup()
+        faults.close()
 
 
 FUNDED = Fund(START + HOUR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import ccxt.pro
+from aiohttp import ClientSession, ClientWebSocketResponse
 
 from serve.rehearsal import protocols
 from serve.rehearsal.exchange import Exchange
@@ -53,7 +55,7 @@ class Still:
     starts = START
 
     def __init__(self, resumed: int = 0) -> None:
-        self.index = INDEX
+        self.index, self.premium = INDEX, 0.0
         self._next = max(START, resumed)
         self._funded = resumed > 0
 
@@ -63,7 +65,7 @@ class Still:
             yield Transfer(START, TRADER.account, "USDC", Decimal(1_000_000))
         while self._next <= until:
             self._next += MINUTE
-            yield Move(self._next - MINUTE, "BTC", self.index)
+            yield Move(self._next - MINUTE, "BTC", self.index, self.premium)
 
     def past(self, asset: str) -> Sequence[Candle]:
         price = INDEX
@@ -118,3 +120,18 @@ async def deribit(venue: Venue, key: Key = TRADER, **more: Any) -> AsyncIterator
         yield exchange
     finally:
         await exchange.close()
+
+
+async def control(venue: Venue, until: int) -> int:
+    """The exchange goes on; its time then."""
+    async with (
+        ClientSession() as client,
+        client.post(f"{venue.address}/control/advance", json={"until": until}) as reply,
+    ):
+        return int((await reply.json())["now"])
+
+
+async def called(socket: ClientWebSocketResponse, method: str, params: dict[str, Any]) -> Any:
+    """The answer to a call by websocket."""
+    await socket.send_str(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}))
+    return json.loads(await socket.receive_str())

@@ -1,0 +1,167 @@
+"""Keeping the margin accounts away from liquidation: what a person is asked to move, and what is reduced before that.
+
+An account is closed to its limit in time t by a move of so many standard deviations of filtered volatility, σ√t. While
+a transfer could still come before that it is proposed, some transfer times ahead; where it would come too late, the
+account's positions shrink first. Nothing is ever transferred from here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
+
+from pydantic import Field
+
+from envs.calibration import Positive, Section
+from serve.account import Cushion
+from serve.clock import SECOND, YEAR
+from serve.commands import Alert, Ask, Output, Proposal
+from serve.errors import Refused
+from serve.events import CollateralMoved
+from serve.frozen import replace
+from serve.margining import accounts, cushions
+from serve.market import Sight
+from serve.setup import Setup
+from serve.state import BALANCE, Cap, Care, State
+
+OUTSIDE = "outside"  # where collateral comes from that no account of ours has to spare
+CENT = Decimal("0.01")
+MORE = Decimal("1.5")  # times what was proposed, that is proposed anew
+EASED = 1.25  # times the distance that is restored, at which an account needs no more care
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Distances to liquidation, fractions of spot."""
+
+    limit: float
+    propose: float
+    restore: float
+
+    @classmethod
+    def of(cls, setup: Setup, state: State) -> Levels:
+        rules, limit = setup.config.collateral, setup.margin_limit
+        propose = limit + _approach(setup, state, rules.lead * rules.transfer_seconds * SECOND)
+        return cls(limit, propose, max(rules.target, propose))
+
+
+def recorded(state: State, event: CollateralMoved, setup: Setup) -> State:
+    """A person moved collateral, and the venue has not told of it yet. Raises Refused for an account that is none."""
+    names = accounts(state, setup)
+    if not event.who.strip():
+        raise Refused("collateral moved by nobody: a named person acts")
+    if event.account not in names:
+        raise Refused(f"there is no margin account {event.account}; have {', '.join(names) or 'none'}")
+    care = state.care
+    proposed = {name: amount for name, amount in care.proposed.items() if name != event.account}
+    return replace(state, care=replace(care, proposed=proposed, awaited=(*care.awaited, event)))
+
+
+def progressed(
+    before: State, state: State, setup: Setup, sight: Callable[[State], Sight]
+) -> tuple[State, list[Output]]:
+    """What comes of the distances of now: proposals, caps on positions, and decisions owed where one is exceeded."""
+    state, asked = _awaited(state, setup)
+    if state.distance is None or state.distance == before.distance or len(state.trusted) < len(state.pasts):
+        return state, asked
+    levels = Levels.of(setup, state)
+    if state.distance >= EASED * levels.restore and state.care.easy:
+        return state, asked
+    each, outputs = cushions(state, setup, sight(state)), list[Output]()
+    for account in each:
+        state, more = _cared(state, setup, account, levels, each)
+        outputs += more
+    return _over(state, setup), [*asked, *outputs]
+
+
+def _cared(
+    state: State, setup: Setup, account: Cushion, levels: Levels, every: Sequence[Cushion]
+) -> tuple[State, list[Output]]:
+    care, name = state.care, account.account
+    if account.distance >= EASED * levels.restore:
+        return replace(state, care=care.without(account)), []
+    outputs, late = list[Output](), account.distance < _late(state, setup, account, levels)
+    needed = _cents(account.missing(levels.restore))
+    waits = any(each.account == name for each in care.awaited)
+    if account.distance < levels.propose and not waits and needed > MORE * care.proposed.get(name, Decimal(0)):
+        outputs = _proposed(state, setup, account, levels, every, late)
+        care = replace(care, proposed={**care.proposed, name: needed})
+    if late or any(symbol in care.caps for symbol in account.positions):
+        care = replace(care, caps={**care.caps, **_caps(state, setup, account, levels)})
+    return replace(state, care=care), outputs
+
+
+def _proposed(
+    state: State, setup: Setup, account: Cushion, levels: Levels, every: Sequence[Cushion], late: bool
+) -> list[Output]:
+    """What would restore the distance, from the account that can best spare it, or from outside."""
+    needed, arrives = account.missing(levels.restore), round(setup.config.collateral.transfer_seconds * SECOND)
+    donors = [each for each in every if each.account != account.account and -each.missing(levels.restore) >= needed]
+    source = min(donors, key=lambda each: each.missing(levels.restore)).account if donors else OUTSIDE
+    words = f"a move of {account.distance:.1%} liquidates {account.account}, limit {levels.limit:.1%}"
+    words += ", and a transfer would come too late: its positions shrink first" if late else ""
+    made = Proposal(
+        state.time, account.account, source, _cents(needed), account.distance, state.time + arrives, not late, words
+    )
+    return [made, Alert(state.time, f"move {made.amount:,.2f} from {source} to {account.account}: {words}")]
+
+
+def _late(state: State, setup: Setup, account: Cushion, levels: Levels) -> float:
+    """The distance under which a transfer would come too late: one on its way counts from now on."""
+    usual = setup.config.collateral.transfer_seconds * SECOND
+    left = [each.expected - state.time for each in state.care.awaited if each.account == account.account]
+    return levels.limit + _approach(setup, state, max(0, min(left, default=usual)))
+
+
+def _approach(setup: Setup, state: State, milliseconds: float) -> float:
+    """What the market may come nearer in that time, the most volatile asset's; fraction of spot."""
+    volatility = max(past.volatility for past in state.pasts.values())
+    return setup.config.collateral.sigmas * volatility * math.sqrt(milliseconds / YEAR)
+
+
+def _caps(state: State, setup: Setup, account: Cushion, levels: Levels) -> dict[str, Cap]:
+    """Of each leg in the account: what its equity carries at the distance that is to be restored."""
+    share, caps = Decimal(account.kept(levels.restore)), dict[str, Cap]()
+    for symbol, units in account.positions.items():
+        lot = setup.market.lot(symbol)
+        carried = (abs(units) * share / lot).to_integral_value(ROUND_DOWN) * lot
+        elsewhere = max(Decimal(0), abs(state.ledger.position(symbol)) - abs(units))
+        caps[symbol] = Cap(elsewhere + carried, account.account if state.venue.accounts else "")
+    return caps
+
+
+def _over(state: State, setup: Setup) -> State:
+    """A decision is owed where a position is over its cap: at once, and then at every slice until it is not."""
+    again, owed = dict(state.again), set[str]()
+    for symbol in over(state):
+        asset = setup.market.asset_of[symbol]
+        if asset in again:
+            continue
+        again[asset] = state.time + round(setup.config.execution.slice_seconds * SECOND)
+        owed.add(asset)
+    return replace(state, again=again).owing(*owed) if owed else state
+
+
+def over(state: State) -> dict[str, Decimal]:
+    """What is to be traded of the legs whose position is over its cap."""
+    found = {}
+    for symbol, cap in state.care.caps.items():
+        held = state.ledger.position(symbol)
+        if abs(held) > cap.units:
+            found[symbol] = (cap.units - abs(held)).copy_sign(-held)
+    return found
+
+
+def _awaited(state: State, setup: Setup) -> tuple[State, list[Output]]:
+    """The venue is asked for its balance once a transfer should be there, and again until it tells of it."""
+    care, every = state.care, setup.config.reconcile.recheck_seconds * SECOND
+    due = any(each.expected <= state.time for each in care.awaited)
+    if not due or state.time - care.asked_at < every:
+        return state, []
+    return replace(state, care=replace(care, asked_at=state.time)), [Ask(state.time, BALANCE)]
+
+
+def _cents(amount: float) -> Decimal:
+    return max(Decimal(0), Decimal(amount).quantize(CENT, ROUND_UP))

@@ -1,0 +1,97 @@
+"""Opening several exchanges as one venue."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from envs.types import BadInput
+from serve.clock import Clock
+from serve.config import ServeConfig
+from serve.events import Event
+from serve.feed import QuoteModel
+from serve.market import Market
+from serve.router.marks import unmarked
+from serve.router.settings import Routing
+from serve.router.venue import Routed
+from serve.setup import listings
+from serve.source import Source
+from serve.state import State
+from serve.venues.exchange import Exchange
+from serve.venues.floor import Place, Sent
+from serve.venues.lanes import Lanes
+from serve.venues.live import Live
+from serve.venues.opening import INSTANCE, PATIENCE, clock_of, ends, part, told, warmed
+
+
+def placed(
+    config: ServeConfig, market: Market, source: Source, state: State | None, past: Sequence[Event], sent: Sent
+) -> Place:
+    """The exchanges that the settings name; the first of them warms the filters up.
+
+    Raises BadInput for routes that do not fit the legs, and what opening an exchange raises.
+    """
+    settings = config.venue
+    assert isinstance(settings, Routing), "the settings say who places them"
+    _checked(settings, market)
+    before, lanes = told(past), {venue: Lanes() for venue in settings.venues}
+    instance = str(before.get("instance") or secrets.token_hex(INSTANCE)[:INSTANCE])
+    try:
+        clock = clock_of(_rehearsal(settings), lambda: _settled(lanes.values()))
+        parts, kept = _parts(settings, market, (config.name, instance), before, lanes, clock)
+        histories = warmed(next(iter(parts.values())), market, config.clocks.warmup_bars, clock.now())
+        for venue, exchange in parts.items():
+            for leg, listing in {**listings(config), **({} if state is None else state.listings)}.items():
+                exchange.listed(leg, listing)
+            exchange.begin(tuple(unmarked(past, venue)), sent)
+    except BaseException:
+        for each in lanes.values():
+            each.close()
+        raise
+    floor = Routed(parts, settings, {leg: market.lot(leg) for leg in market.symbols})
+    floor.remember(past, sent, state)
+    models = {each.asset: QuoteModel(market, each.asset, each.closes) for each in histories}
+    feed = Live(floor, models, clock, market.bar, ends(_rehearsal(settings)))
+    return Place(floor, feed, clock, histories, json.dumps({"instance": instance, "venues": kept}))
+
+
+def _parts(
+    settings: Routing,
+    market: Market,
+    named: tuple[str, str],
+    before: Mapping[str, Any],
+    lanes: Mapping[str, Lanes],
+    clock: Clock,
+) -> tuple[dict[str, Exchange], dict[str, Any]]:
+    """The exchanges, and what is kept of each until the next session."""
+    parts, kept = dict[str, Exchange](), dict[str, Any]()
+    for venue, own in settings.venues.items():
+        last = before.get("venues", {}).get(venue, {})
+        parts[venue], contracts = part(own, market, named, last, lanes[venue], clock)
+        kept[venue] = {"contracts": contracts}
+    return parts, kept
+
+
+def _checked(settings: Routing, market: Market) -> None:
+    """Raises BadInput where a leg has no route, or a route no leg."""
+    for leg in market.symbols:
+        if leg not in settings.routes:
+            raise BadInput(f"venue.routes.{leg} is missing; name the venues that it is traded at")
+    for leg in settings.routes:
+        if leg not in market.symbols:
+            raise BadInput(f"venue.routes.{leg} is no leg; have {', '.join(market.symbols)}")
+
+
+def _rehearsal(settings: Routing) -> str | None:
+    """The one address of all. Raises BadInput for exchanges whose times would not be one."""
+    addresses = {each.rehearsal for each in settings.venues.values()}
+    if len(addresses) > 1:
+        raise BadInput("venue.venues: some rehearse and some do not, or elsewhere; give all of them one address")
+    return addresses.pop()
+
+
+def _settled(lanes: Iterable[Lanes]) -> None:
+    for each in lanes:
+        each.settle(PATIENCE)

@@ -1,0 +1,168 @@
+"""The operator's commands by an address: the same words as beside the journal, and the token stays where it belongs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from envs.types import BadInput
+from rehedge import app as rehedge
+from serve.api import app, tokens
+from serve.api.command import server
+from serve.api.guard import Guard
+from serve.api.screen import screen
+from serve.api.stream import Broadcast
+from serve.clock import RealClock
+from serve.events import Operator, TargetSet
+from serve.journal import Journal
+from serve.mirror import Mirror
+from serve.remote import Remote
+from tests.serve.api.conftest import Beside
+from tests.serve.api.test_schema import answering
+from tests.serve.support import PERP, START
+
+
+@pytest.fixture(scope="module")
+def address(
+    mirrored: Mirror, issued: tuple[Path, dict[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Of an API whose hedger takes whatever it is told, into a journal of its own."""
+    file = tmp_path_factory.mktemp("remote") / "j.db"
+    with closing(Journal(str(file))) as journal, closing(journal.inbox()) as inbox, answering(inbox):
+        broadcast = Broadcast(mirrored, inbox, RealClock())
+        broadcast.look()
+        running = server(app.made(broadcast, Guard(tokens.load(issued[0]), RealClock())), "127.0.0.1", 0, None, None)
+        thread = Thread(target=running.run)
+        thread.start()
+        while not running.started:
+            assert thread.is_alive()
+        yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
+        running.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def token(issued: tuple[Path, dict[str, str]], tmp_path: Path) -> str:
+    """The file of a token that may do everything."""
+    file = tmp_path / "token"
+    file.touch(0o600)
+    file.write_text(issued[1]["release"] + "\n")
+    return str(file)
+
+
+def called(*arguments: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(rehedge, list(arguments))
+    return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("halt",), ("fallback",), ("flatten", "--close"), ("resume",), ("rollback",), ("acknowledge", "price_jump"),
+        ("override", "delta:BTC"), ("promote", "models/next"), ("target", "BTC", "--delta", "2.5"),
+    ],
+)  # fmt: skip
+def test_every_command_is_told_with_the_name_of_the_token(
+    words: tuple[str, ...], address: str, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = list[Operator | TargetSet]()
+    tell = Remote.tell
+    monkeypatch.setattr(Remote, "tell", lambda self, told, wait: (noted.append(told), tell(self, told, wait))[1])
+    name, *rest = words
+    code, out, error = called(name, address, *rest, "--why", "drill", "--token-file", token)
+    assert (code, error) == (0, "")
+    assert out.endswith(": taken\n")
+    (told,) = noted
+    if isinstance(told, Operator):
+        assert (told.action, told.why) == (name, "drill")
+        assert told.subject == {"flatten": "close", "promote": "models/next"}.get(name, rest[0] if rest else "")
+    else:
+        assert (told.asset, told.delta) == ("BTC", 2.5)
+
+
+def test_what_was_told_stands_in_the_inbox_under_its_id(address: str, token: str) -> None:
+    code, out, _ = called("halt", address, "--why", "drill", "--token-file", token, "--json")
+    assert code == 0
+    said = json.loads(out)
+    assert said["answer"] == "taken"
+    assert Remote(address, Path(token)).read(f"/v1/commands/{said['id']}") == said
+
+
+def test_status_is_the_pictures(address: str, token: str, mirrored: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REHEDGE_TOKEN_FILE", token)
+    monkeypatch.setenv("REHEDGE_HEDGER", address)
+    code, out, _ = called("status", "--json")
+    assert code == 0
+    assert mirrored.state is not None
+    assert json.loads(out)["snapshot"]["state"] == mirrored.state.risk.name
+    code, out, _ = called("status")
+    assert code == 0
+    for words in (mirrored.state.risk.name, PERP, "storm", "the delta hedge would have made", "band"):
+        assert words in out
+
+
+def test_logs_begin_with_the_latest_and_follow(address: str, token: str, mirrored: Mirror) -> None:
+    code, out, _ = called("logs", address, "--last", "3", "--no-follow", "--json", "--token-file", token)
+    assert code == 0
+    assert [json.loads(line)["number"] for line in out.splitlines()] == [each.number for each in mirrored.story][-3:]
+    first = next(iter(Remote(address, Path(token)).events("/v1/stream")))
+    assert first["story"][-1]["number"] == mirrored.story[-1].number
+
+
+def test_logs_of_a_journal_are_the_same_lines(address: str, token: str, recorded: Path) -> None:
+    near = called("logs", str(recorded), "--last", "5", "--no-follow")
+    far = called("logs", address, "--last", "5", "--no-follow", "--token-file", token)
+    assert near == far
+    assert near[1].count("\n") == 5
+
+
+def test_the_screen_says_what_is_wrong_first(shown: Beside) -> None:
+    picture = shown.broadcast.shown().picture
+    console = Console(width=120, record=True, file=open("/dev/null", "w"))
+    console.print(screen(picture.model_copy(update={"fault": "the journal cannot be read"}), START))
+    text = console.export_text()
+    assert "UNKNOWN" in text.splitlines()[0]
+    assert "the journal cannot be read" in text
+    console.print(screen(picture, picture.grew_at + 45_000))
+    assert "its journal last grew 45 s ago" in console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("halt", "http://127.0.0.1:1", "--why", "x"), 1, "127.0.0.1:1 does not answer"),
+        (("halt", "https://", "--why", "x"), 2, "no address"),
+        (("halt", "http://hedger.example:8470", "--why", "x"), 2, "would cross the network in clear"),
+        (("halt", "https://hedger.example/v1", "--why", "x"), 2, "no address"),
+        (("halt", "http://127.0.0.1:1", "--why", "x", "--who", "ann"), 2, "--who is for journals"),
+    ],
+)
+def test_a_wrong_address_is_one_line(words: tuple[str, ...], code: int, said: str, token: str) -> None:
+    found = called(*words, "--token-file", token)
+    assert found[0] == code
+    assert said in found[2]
+    assert found[2].count("\n") == 1
+
+
+def test_without_a_right_to_it_a_command_fails_in_one_line(
+    address: str, issued: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    reader = tmp_path / "reader"
+    reader.touch(0o600)
+    reader.write_text(issued[1]["read"])
+    code, _, error = called("halt", address, "--why", "drill", "--token-file", str(reader))
+    assert (code, error.count("\n")) == (1, 1)
+    assert "reader may read; this takes the scope operate" in error
+    code, _, error = called("halt", address, "--why", "drill")
+    assert code == 1
+    assert "send a token" in error
+    reader.chmod(0o644)
+    with pytest.raises(BadInput, match="others may read it"):
+        Remote(address, reader)
