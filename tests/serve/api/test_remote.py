@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from io import StringIO
 from pathlib import Path
 from threading import Thread
 
@@ -125,7 +126,7 @@ def test_logs_of_a_journal_are_the_same_lines(address: str, token: str, recorded
 
 def test_the_screen_says_what_is_wrong_first(shown: Beside) -> None:
     picture = shown.broadcast.shown().picture
-    console = Console(width=120, record=True, file=open("/dev/null", "w"))
+    console = Console(width=120, record=True, file=StringIO())
     console.print(screen(picture.model_copy(update={"fault": "the journal cannot be read"}), START))
     text = console.export_text()
     assert "UNKNOWN" in text.splitlines()[0]
