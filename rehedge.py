@@ -35,6 +35,7 @@ COMMANDS = {  # name: (module:function, what it does)
     "promote": ("serve.operating:promote", "Let another model decide."),
     "rollback": ("serve.operating:rollback", "Let the model before decide again."),
     "target": ("serve.operating:target", "Steer to other greeks."),
+    "transfer": ("serve.operating:transfer", "Record collateral that was sent to a margin account."),
     "dashboard": ("serve.api.command:dashboard", "Watch and steer a hedger in a browser, by API and by metrics."),
     "token": ("serve.api.command:token_app", "Say who may use the dashboard and the API."),
     "doctor": ("serve.doctor:doctor", "Check settings, model, journal, disk, clock and secrets."),

@@ -19,9 +19,9 @@ from serve.events import (
     Operator,
     Rejected,
     Started,
-    TargetSet,
     VenueTime,
 )
+from serve.instructions import Instruction
 from serve.journal import Journal
 
 QUOTE = b'"type":"QuoteEvent"'  # in the bodies that say nothing here
@@ -81,7 +81,7 @@ class Facts:
             self._transited(item)
         elif isinstance(item, Decision | Denied | Dropped):
             self._decided(item)
-        elif isinstance(item, Operator | TargetSet | ModelSwapped):
+        elif isinstance(item, Instruction | ModelSwapped):
             self._acted(item)
         elif isinstance(item, Quiet | Flat):
             _confirm(self.halts if isinstance(item, Quiet) else self.flattens, item.time)
@@ -134,7 +134,7 @@ class Facts:
         else:
             self.dropped[item.what] += 1
 
-    def _acted(self, item: Operator | TargetSet | ModelSwapped) -> None:
+    def _acted(self, item: Instruction | ModelSwapped) -> None:
         what = f"{item.action} {item.subject}".strip() if isinstance(item, Operator) else type(item).__name__
         self.persons.append(f"{show(item.time)} {item.who}: {what} ({item.why})")
         if isinstance(item, Operator) and item.action == "flatten":

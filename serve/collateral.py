@@ -12,21 +12,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
-from pydantic import Field
-
-from envs.calibration import Positive, Section
 from serve.account import Cushion
 from serve.clock import SECOND, YEAR
 from serve.commands import Alert, Ask, Output, Proposal
 from serve.errors import Refused
-from serve.events import CollateralMoved
+from serve.events import BalanceReport, CollateralMoved
 from serve.frozen import replace
-from serve.margining import accounts, cushions
+from serve.instructions import OUTSIDE
+from serve.margining import accounts, cushions, leg_of
 from serve.market import Sight
 from serve.setup import Setup
-from serve.state import BALANCE, Cap, Care, State
+from serve.state import BALANCE, Cap, State
 
-OUTSIDE = "outside"  # where collateral comes from that no account of ours has to spare
 CENT = Decimal("0.01")
 MORE = Decimal("1.5")  # times what was proposed, that is proposed anew
 EASED = 1.25  # times the distance that is restored, at which an account needs no more care
@@ -165,3 +162,36 @@ def _awaited(state: State, setup: Setup) -> tuple[State, list[Output]]:
 
 def _cents(amount: float) -> Decimal:
     return max(Decimal(0), Decimal(amount).quantize(CENT, ROUND_UP))
+
+
+def arrived(state: State, event: BalanceReport, setup: Setup) -> State:
+    """With the transfers that the venue's cash tells of: one, or all together, that came, or that left an account."""
+    care, start = state.care, state.venue.cash_start
+    if not care.awaited or start is None:
+        return state
+    off, names = event.cash - state.ledger.hedge_cash - start, accounts(state, setup)
+    for moves in (*((each,) for each in care.awaited), care.awaited):
+        inside = all(each.source in names for each in moves)
+        total = sum((each.amount for each in moves), Decimal(0))
+        came = event.time >= max(each.expected for each in moves) if inside else True
+        if came and abs(off - (0 if inside else total)) <= setup.config.reconcile.cash_tolerance:
+            return _booked(state, setup, moves, 0 * total if inside else total)
+        if inside and abs(off + total) <= setup.config.reconcile.cash_tolerance:
+            on_their_way = tuple(replace(each, source=OUTSIDE) if each in moves else each for each in care.awaited)
+            venue = replace(state.venue, cash_start=start - total)
+            return replace(state, venue=venue, care=replace(care, awaited=on_their_way))
+    return state
+
+
+def _booked(state: State, setup: Setup, moves: Sequence[CollateralMoved], cash: Decimal) -> State:
+    assert state.venue.cash_start is not None
+    posted = dict(state.opening.posted)
+    for each in moves:
+        leg = leg_of(setup.market, each.account)
+        posted[leg] = posted.get(leg, Decimal(0)) + each.amount
+    return replace(
+        state,
+        opening=replace(state.opening, posted=posted),
+        venue=replace(state.venue, cash_start=state.venue.cash_start + cash),
+        care=replace(state.care, awaited=tuple(each for each in state.care.awaited if each not in moves)),
+    )

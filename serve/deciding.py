@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Literal
 
 from envs.decision import NARROWEST, WIDEST
 from serve import codec
 from serve.breaker import Asked
 from serve.breakers.policy_invalid import action_fault
+from serve.collateral import over
 from serve.commands import Decision, Infer, Intent, Output
 from serve.events import BarClosed, BookSettled, BookTraded, Event, Inference
 from serve.executing import Climate, width
@@ -22,7 +24,7 @@ from serve.shadowing import Shadower
 from serve.state import Flatten, Question, State
 from serve.states import Monitor, RiskState
 
-Source = Literal["policy", "last_good", "fallback", "close", "flatten"]
+Source = Literal["policy", "last_good", "fallback", "protect", "close", "flatten"]
 CLOSED_BAND = (0.0, -1.0)  # an action whose band has all but no width: the neutral hedge
 
 
@@ -63,6 +65,8 @@ class Decider:
             return self._flattened(state, state.flatten, ready)
         if not state.book.holdings:
             return self._closing(state, ready, "nothing is left to hedge")
+        if excess := {k: v for k, v in over(state).items() if self._market.asset_of[k] in ready}:
+            return self._protected(state, excess)
         seen = self._market.observe(self.sight(state))
         binding = state.risk is RiskState.ACTIVE
         state, outputs = self._asked(state, seen, state.models.active, binding, ready)
@@ -179,6 +183,13 @@ class Decider:
         state, outputs = self._sender.sent(state, made)
         return state, shadow + outputs
 
+    def _protected(self, state: State, excess: Mapping[str, Decimal]) -> Acted:
+        """What the margin does not carry goes; the hedge is decided anew on what is left, at the next slice."""
+        lots = {symbol: self._market.lot(symbol) for symbol in self._market.symbols}
+        wishes = [Wish(0.0, 0.0, excess.get(symbol, 0 * lot)) for symbol, lot in lots.items()]
+        reason = ", ".join(f"margin carries {state.care.caps[symbol].units:f} {symbol}" for symbol in excess)
+        return self._sender.sent(state, self._record(state, "protect", (), wishes, "", "", reason))
+
     def _flattened(self, state: State, flatten: Flatten, ready: frozenset[str]) -> Acted:
         """Again at every slice until nothing more is wanted, which is then to be confirmed."""
         reason = f"{flatten.who}: {flatten.mode}"
@@ -203,7 +214,10 @@ class Decider:
             memories=tuple(state.pasts[name].memory for name in market.assets),
             book=state.book,
             positions=tuple(each.position for each in accounts.values()),
-            cash=tuple(each.cash - opening.worth.get(symbol, 0) for symbol, each in accounts.items()),
+            cash=tuple(
+                each.cash - opening.worth.get(symbol, 0) + opening.posted.get(symbol, 0)
+                for symbol, each in accounts.items()
+            ),
             claims_cash=ledger.book - opening.book,
             coins=tuple(ledger.coins.get(name, ledger.book * 0) for name in market.assets),
             listings=tuple(state.listings.get(symbol) for symbol in market.symbols),

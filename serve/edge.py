@@ -13,6 +13,7 @@ from serve.events import (
     BookFunded,
     BookSettled,
     BookTraded,
+    CollateralMoved,
     Deleveraged,
     Event,
     Filled,
@@ -103,8 +104,8 @@ def _wrong(event: Event, market: Market) -> str | None:
         return _wrong_listing(event, market)
     if isinstance(event, TargetSet):
         return _wrong_target(event)
-    if isinstance(event, BalanceReport) and not 0 <= event.margin_use < math.inf:
-        return f"margin_use {event.margin_use}"
+    if isinstance(event, BalanceReport) and (bad := _wrong_margin(event, market)) is not None:
+        return bad
     return _wrong_money(event)
 
 
@@ -149,6 +150,20 @@ def _wrong_target(event: TargetSet) -> str | None:
     return None if min(event.above, event.below) >= 0 else "thresholds below 0"
 
 
+def _wrong_margin(event: BalanceReport, market: Market) -> str | None:
+    if not 0 <= event.margin_use < math.inf:
+        return f"margin_use {event.margin_use}"
+    for account in event.accounts:
+        amounts = (account.equity, *(amount for each in account.holds for amount in (each.delta, each.requirement)))
+        if not all(amount.is_finite() for amount in (*amounts, *(units for _, units in account.positions))):
+            return f"account {account.venue}: an amount that is not finite"
+        named = {each.asset for each in account.holds} - set(market.assets)
+        named |= {symbol for symbol, _ in account.positions} - set(market.symbols)
+        if named or any(each.requirement < 0 for each in account.holds):
+            return f"account {account.venue}: {', '.join(sorted(named)) or 'a requirement below 0'}"
+    return None
+
+
 def _wrong_money(event: Event) -> str | None:
     if isinstance(event, SourcePrice):
         return None if _positive(event.price) else f"price {event.price}"
@@ -156,7 +171,7 @@ def _wrong_money(event: Event) -> str | None:
         worthless = isinstance(event, Deleveraged) and event.why == "expired" and event.price == 0
         if not (event.price.is_finite() and (event.price > 0 or worthless)):
             return f"price {event.price}"
-    amounts: tuple[Decimal, ...] = ()
+    amounts: tuple[Decimal, ...] = (event.amount,) if isinstance(event, CollateralMoved) else ()
     if isinstance(event, FundingPaid | BalanceReport | BookFunded | BookSettled):
         amounts = (event.cash,)
     elif isinstance(event, PositionsReport):

@@ -9,7 +9,7 @@ import torch
 
 from envs.instrument import View
 from envs.types import BadInput
-from serve import edge, facts, flattening, halting, hearing, margining, reconciling, resting
+from serve import collateral, edge, facts, flattening, halting, hearing, margining, reconciling, resting
 from serve.clock import SECOND
 from serve.commands import Alert, Dropped, ModelChanged, Output
 from serve.deciding import Decider
@@ -23,6 +23,7 @@ from serve.events import (
     BookSettled,
     BookTraded,
     Cancelled,
+    CollateralMoved,
     DecisionDue,
     Deleveraged,
     Event,
@@ -56,7 +57,7 @@ from serve.smile import Smile
 from serve.state import Question, State, VenueSide
 from serve.states import BreakerClass, Monitor, RiskState
 from serve.viewing import view
-from serve.watch import doubt, transitions, watched
+from serve.watch import doubt, rose, transitions, watched
 
 Outputs = tuple[Output, ...]
 REVALUED = (QuoteEvent, BarClosed, History, BookTraded, BookSettled, Listed, SurfaceQuote)
@@ -82,6 +83,7 @@ class Engine:
             BookSettled: facts.settled,
             BookFunded: facts.funded,
             TargetSet: facts.targeted,
+            CollateralMoved: lambda state, event: collateral.recorded(state, event, self.setup),
             Listed: facts.listed,
             VenueTime: facts.venue_timed,
             JournalStalled: facts.stalled,
@@ -126,16 +128,17 @@ class Engine:
         state = self._fallen_back(before, self._believed(state, event))
         outputs += [*transitions(before, state), *_changed(before, state), *hearing.overtaken(before, state, event)]
         state, quieted = halting.progressed(before, state, self._patience)
-        if state.risk < RiskState.HALTED and (before.risk is RiskState.HALTED or _rose(before, state)):
+        if state.risk < RiskState.HALTED and (before.risk is RiskState.HALTED or rose(before, state)):
             state = state.owing(*state.pasts)
         state, chased = self._chased(state, event)
+        state, cared = collateral.progressed(before, state, self.setup, self.decider.sight)
         state, flat = flattening.progressed(before, state, self.setup.market, self._patience)
         state, shadow = self._shadower.answered(state, event) if isinstance(event, Inference) else (state, [])
         doubted = doubt(state, self.setup.breakers)
         state, decided = self.decider.acted(self._sliced(state), event, question, doubted)
         state, pulled = resting.withdrawn(state, self.setup.market, doubted)
         asked = flattening.asked(before, state)
-        return state, (*outputs, *quieted, *chased, *flat, *shadow, *decided, *pulled, *asked)
+        return state, (*outputs, *quieted, *chased, *cared, *flat, *shadow, *decided, *pulled, *asked)
 
     def _applied(self, state: State, event: Event) -> tuple[State, list[Output]]:
         """The facts of the event: one that is refused is counted and dropped, one that cannot be true halts."""
@@ -215,10 +218,11 @@ class Engine:
     def _reported(self, state: State, event: reconciling.Report) -> State:
         config = self.setup.config
         tolerance = config.reconcile.cash_tolerance
+        state = collateral.arrived(state, event, self.setup) if isinstance(event, BalanceReport) else state
         state = reconciling.reported(state, event, config.name, self.setup.market.symbols, tolerance)
         if not isinstance(event, BalanceReport) or len(state.trusted) < len(state.pasts):
             return state
-        return margining.reported(state, self.setup.market, self.decider.sight(state), event.margin_use)
+        return margining.reported(state, self.setup, self.decider.sight(state), event)
 
     def _faded(self, state: State) -> State:
         """What is priced at a listed surface too old for that falls back to the quote's volatility and the model's."""
@@ -284,11 +288,6 @@ class Engine:
 
 def _modelled(model: str) -> Monitor:
     return Monitor() if model else Monitor(RiskState.FALLBACK, reason="no model is loaded")
-
-
-def _rose(before: State, after: State) -> bool:
-    """Whether a breaker became stricter, be another as strict already: what it saw is to be hedged at once."""
-    return any(now.level > before.monitors.get(name, Monitor()).level for name, now in after.monitors.items())
 
 
 def _changed(before: State, after: State) -> list[Output]:

@@ -8,6 +8,8 @@ from typing import Literal
 
 from serve.event import Event
 
+OUTSIDE = "outside"  # where collateral comes from that is in no margin account of ours
+
 
 @dataclass(frozen=True)
 class TargetSet(Event):

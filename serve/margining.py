@@ -67,9 +67,9 @@ def cushions(state: State, setup: Setup, sight: Sight) -> tuple[Cushion, ...]:
     return _told(state, setup) or tuple(_own(state, setup, sight))
 
 
-def leg_of(setup: Setup, account: str) -> str:
+def leg_of(market: Market, account: str) -> str:
     """The leg with which the collateral of an account is counted."""
-    return account if account in setup.market.symbols else setup.market.symbols[0]
+    return account if account in market.symbols else market.symbols[0]
 
 
 def _told(state: State, setup: Setup) -> tuple[Cushion, ...]:

@@ -16,6 +16,7 @@ from serve.errors import JournalBroken
 from serve.events import BarClosed, Event, Filled, Inference
 from serve.exposure import net, profit
 from serve.journal import Journal
+from serve.paging import retold
 from serve.regimes import chances
 from serve.runner import Core
 from serve.setup import Setup
@@ -89,7 +90,8 @@ class Mirror:
             if isinstance(item, Record):
                 kept = Kept(entry.sequence, item)
                 self.records[type(item)].append(kept)
-                self.story.append(kept)
+                if not (isinstance(item, Alert) and retold(item)):
+                    self.story.append(kept)
 
     def _taken(self, item: Event | Output) -> None:
         self._timed(item)

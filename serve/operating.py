@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 from contextlib import closing
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,8 +17,9 @@ from serve.assessment import gaps, page
 from serve.cli import AsJson, Kept, exits, time_of
 from serve.clock import SECOND, RealClock
 from serve.errors import InboxError, ServeError
-from serve.events import Operator, TargetSet
+from serve.events import CollateralMoved, Operator, TargetSet
 from serve.inbox import Inbox, Instruction
+from serve.instructions import OUTSIDE
 from serve.journal import Journal
 from serve.remote import Remote, is_address
 
@@ -173,6 +175,30 @@ def target(
         _told(hedger, told, f"target {asset}", wait, token, as_json)
 
 
+def transfer(
+    journal: Kept,
+    account: Annotated[str, typer.Argument(help="The margin account that it goes to, as the proposal names it.")],
+    amount: Annotated[str, typer.Argument(help="Quote currency.")],
+    why: Why,
+    source: Annotated[str, typer.Option("--from", help="Another margin account, or what is none of ours.")] = OUTSIDE,
+    minutes: Annotated[float, typer.Option(min=0, help="Until the venue should count it.")] = 60.0,
+    who: Who = "",
+    wait: Wait = 5.0,
+    as_json: AsJson = False,
+) -> None:
+    """Record collateral that you have sent to a margin account: the hedger moves none itself.
+
+    Example: rehedge transfer runs/paper.db BTC-PERP 25000 --why "the proposal of this morning"
+    """
+    with exits():
+        if is_address(journal):
+            raise BadInput("a transfer is recorded beside the journal; give its file or database, not an address")
+        now, name = RealClock().now(), _named(who, journal)
+        expected = now + round(minutes * 60 * SECOND)
+        told = CollateralMoved(now, account, _money(amount), source, expected, name, why)
+        _told(journal, told, f"transfer of {amount} to {account}", wait, None, as_json)
+
+
 def assess(
     journal: Kept,
     first: Annotated[str, typer.Option("--from", help="Start of the period, UTC; without it, the journal's.")] = "",
@@ -244,3 +270,13 @@ def _named(who: str, hedger: str) -> str:
         return who.strip() or getpass.getuser()
     except (OSError, KeyError):
         raise InboxError("nobody is logged in; say who acts with --who") from None
+
+
+def _money(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal(0)
+    if not (amount.is_finite() and amount > 0):
+        raise BadInput(f"amount {text!r} is no sum of money; give one above 0, such as 25000")
+    return amount

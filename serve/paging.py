@@ -109,6 +109,11 @@ def _more(trouble: _Trouble) -> str:
     return f"{trouble.message.text} (and {trouble.more} times more)"
 
 
+def retold(alert: Alert) -> bool:
+    """Whether a transition beside it says the same."""
+    return " takes " in alert.text
+
+
 def _message(item: Event | Output) -> Message | None:
     if isinstance(item, Transition):
         words = f"{item.breaker} takes {item.after}: {item.reason}; the hedger is {item.state}"
@@ -118,6 +123,6 @@ def _message(item: Event | Output) -> Message | None:
         return Message(f"{item.action} {item.subject}", Severity.INFO, f"{words} ({item.why})")
     if isinstance(item, Flat):
         return Message("flat", Severity.INFO, f"flattened ({item.mode}), confirmed by the venue")
-    if isinstance(item, Alert) and " takes " not in item.text:  # of breakers the transition tells
+    if isinstance(item, Alert) and not retold(item):
         return Message(item.text, Severity.WARNING, item.text)
     return None

@@ -111,7 +111,7 @@ def loopback(host: str) -> bool:
 def _request(told: Instruction) -> tuple[str, dict[str, Any]]:
     if isinstance(told, TargetSet):
         return "/v1/target", {name: getattr(told, name) for name in TARGET}
-    assert isinstance(told, Operator), "there is no third kind"
+    assert isinstance(told, Operator), "collateral is recorded beside the journal"
     path = "/v1/safer" if told.action in SAFER else "/v1/freer"
     return path, {"action": told.action, "subject": told.subject, "why": told.why}
 

@@ -41,6 +41,7 @@ _ONCE = (
     BookSettled,
     BookFunded,
     TargetSet,
+    CollateralMoved,
     FundingPaid,
     Deleveraged,
     ModelSwapped,

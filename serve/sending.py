@@ -19,6 +19,7 @@ from serve.state import State
 from serve.states import RiskState
 
 Acted = tuple[State, list[Output]]
+UNWINDS = ("close", "protect")  # decisions that only shrink positions
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Sender:
     def _stretched(self, state: State, intent: Intent, source: str, missing: dict[str, float]) -> Intent:
         """Of a linear leg: with the delta that the asset's options were to bring and may not, in whole lots."""
         market, asset = self.setup.market, self.setup.market.asset_of[intent.symbol]
-        if not market.linear(intent.symbol) or source == "close" or within(state, asset):
+        if not market.linear(intent.symbol) or source in UNWINDS or within(state, asset):
             return intent
         lots = missing.pop(asset, 0.0) / self._delta(state, intent.symbol, market.lot(intent.symbol))
         return replace(intent, wanted=intent.wanted + round(lots) * market.lot(intent.symbol))
@@ -85,7 +86,20 @@ class Sender:
             orders_made=state.orders_made + 1,
             record=hearing.sent(state.record, state.time, crosses),
         )
-        return state, SubmitOrder(state.time, name, symbol, units, price, expires, source == "close", waits)
+        return state, SubmitOrder(
+            state.time,
+            name,
+            symbol,
+            units,
+            price,
+            expires,
+            source in UNWINDS,
+            waits,
+            self._venue(state, symbol, source),
+        )
+
+    def _venue(self, state: State, symbol: str, source: str) -> str:
+        return state.care.caps[symbol].venue if source == "protect" else ""
 
     def _ruled(self, state: State, intent: Intent, source: str) -> Ruling:
         config, market, limited = self.setup.config, self.setup.market, self.setup.limited
@@ -117,8 +131,8 @@ class Sender:
 
 
 def _rule(state: State, source: str) -> Rule:
-    """A person's flatten runs from HALTED too, and only ever shrinks."""
-    if source == "close" and state.flatten is not None:
+    """A person's flatten runs from HALTED too, and only ever shrinks; so does what protects from liquidation."""
+    if source == "protect" or (source == "close" and state.flatten is not None):
         return Rule.UNWINDING
     if source == "flatten":
         return Rule.SHRINKING if state.risk >= RiskState.REDUCING else Rule.FREE

@@ -9,8 +9,8 @@ from typing import Any
 
 from serve import codec
 from serve.clock import show
-from serve.commands import Alert, Decision, ModelChanged, Output, SubmitOrder, Transition
-from serve.events import Cancelled, Deleveraged, Event, Filled, Operator, Rejected, Started
+from serve.commands import Alert, Decision, ModelChanged, Output, Proposal, SubmitOrder, Transition
+from serve.events import Cancelled, CollateralMoved, Deleveraged, Event, Filled, Operator, Rejected, Started
 from serve.inbox import Inbox, Instruction
 from serve.journal import Journal
 from serve.ledger import ZERO
@@ -30,6 +30,7 @@ class Standing:
     positions: dict[str, Decimal] = field(default_factory=dict)  # by symbol
     open: dict[str, SubmitOrder] = field(default_factory=dict)  # by id: sent, and not ended by what was heard
     decision: Decision | None = None  # the last
+    proposals: dict[str, Proposal] = field(default_factory=dict)  # by account: transfers that nobody has recorded
     alerts: deque[Alert] = field(default_factory=lambda: deque(maxlen=ALERTS))
     waiting: tuple[str, ...] = ()  # instructions that nobody has taken
     _symbols: dict[str, str] = field(default_factory=dict)  # by order
@@ -59,6 +60,10 @@ class Standing:
             self.decision = item
         elif isinstance(item, Alert):
             self.alerts.append(item)
+        elif isinstance(item, Proposal):
+            self.proposals[item.account] = item
+        elif isinstance(item, CollateralMoved):
+            self.proposals.pop(item.account, None)
 
     def facts(self) -> dict[str, Any]:
         """For machines."""
@@ -72,6 +77,7 @@ class Standing:
             "breakers": {name: {"state": each.after, "reason": each.reason} for name, each in self.breakers.items()},
             "decision": None if self.decision is None else codec.encode(self.decision).decode(),
             "alerts": [each.text for each in self.alerts],
+            "proposals": {name: str(each.amount) for name, each in sorted(self.proposals.items())},
             "waiting": list(self.waiting),
         }
 
@@ -87,6 +93,10 @@ class Standing:
         lines += [f"Order {each.order}: {each.units} {each.symbol} in flight." for each in self.open.values()]
         if self.decision is not None:
             lines.append(self._decided(self.decision))
+        lines += [
+            f"Proposed {show(each.time)}: move {each.amount:,.2f} from {each.source} to {each.account}: {each.reason}."
+            for each in self.proposals.values()
+        ]
         lines += [f"Alert {show(each.time)}: {each.text}." for each in self.alerts]
         return [*lines, *(f"Waiting: {each}." for each in self.waiting)]
 
@@ -132,4 +142,6 @@ def standing(journal: Journal, inbox: Inbox) -> Standing:
 def named(told: Instruction) -> str:
     if isinstance(told, Operator):
         return f"{told.action} {told.subject}".strip() + f" by {told.who}"
+    if isinstance(told, CollateralMoved):
+        return f"{told.amount:,.2f} from {told.source} to {told.account} by {told.who}"
     return f"target of {told.asset} by {told.who}"

@@ -34,6 +34,11 @@ def doubt(state: State, breakers: Mapping[str, Breaker]) -> str | None:
     return None
 
 
+def rose(before: State, after: State) -> bool:
+    """Whether a breaker became stricter, be another as strict already: what it saw is to be hedged at once."""
+    return any(now.level > before.monitors.get(name, CALM).level for name, now in after.monitors.items())
+
+
 def transitions(before: State, after: State) -> list[Output]:
     """A record of every monitor that moved, and an alert for each that became stricter or latched, warm-up apart."""
     outputs: list[Output] = []

@@ -7,7 +7,7 @@ it, each on the whole notional.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, product
 
@@ -75,12 +75,10 @@ def windows(of: Trades, days: pd.Series[bool]) -> tuple[pd.DatetimeIndex, Tensor
     return pd.DatetimeIndex(starts), torch.stack(losses)
 
 
-def tuned(of: Trades, funding: pd.Series[float], objective: Objective) -> tuple[Threshold, float]:
-    """The rule that does best with the first agent's hedge, and its measure."""
+def tuned(of: Trades, funding: pd.Series[float], measure: Callable[[Tensor], Tensor]) -> Threshold:
+    """The rule whose losses (W,) have the least `measure`, with the first agent's hedge."""
     rules = [Threshold(enter=e, leave=out, days=d) for d, e, out in product(DAYS, ENTER, LEAVE) if out <= e]
-    measures = [float(objective.value(windows(of, held(rule, funding))[1][:, 0])) for rule in rules]
-    best = int(np.argmin(measures))
-    return rules[best], measures[best]
+    return min(rules, key=lambda rule: float(measure(windows(of, held(rule, funding))[1][:, 0])))
 
 
 def _sold(world: HedgingWorld) -> Tensor:

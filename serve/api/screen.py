@@ -29,7 +29,7 @@ def screen(picture: Picture, now: int) -> Group:
     """`now`: milliseconds since 1970, by the wall."""
     of = picture.snapshot
     lines = [Text(f"{show(line.time)}  {line.text}") for line in picture.story[-TAIL:]]
-    return Group(_head(picture, now), _market(of), _hedges(of), _trouble(of), _profit(of), *lines)
+    return Group(_head(picture, now), _market(of), _exposure(of), _hedges(of), _trouble(of), _profit(of), *lines)
 
 
 def _head(picture: Picture, now: int) -> Panel:
@@ -46,26 +46,21 @@ def _head(picture: Picture, now: int) -> Panel:
 
 def _market(of: Snapshot) -> Table:
     rows = (
+        (each.name, f"{each.spot:,.2f}", each.weather or "–", f"{each.volatility:.0%}", f"{each.intensity:.1f}")
+        for each in of.assets
+    )
+    return _table(("asset", "spot", "regime", "volatility", "shocks ÷ calm"), rows)
+
+
+def _exposure(of: Snapshot) -> Table:
+    rows = (
         (
-            each.name, f"{each.spot:,.2f}", each.weather or "–", f"{each.volatility:.0%}", f"{each.intensity:.1f}",
-            f"{each.delta:,.3f}", f"{each.target_delta:,.3f}", f"{each.gamma:,.4f}", f"{each.vega:,.0f}",
+            each.name, f"{each.delta:,.3f}", f"{each.target_delta:,.3f}", f"{each.gamma:,.4f}", f"{each.vega:,.0f}",
             f"{each.stress_loss:,.0f}",
         )
         for each in of.assets
     )  # fmt: skip
-    heads = (
-        "asset",
-        "spot",
-        "regime",
-        "volatility",
-        "shocks ÷ calm",
-        "delta",
-        "target",
-        "gamma per 1 %",
-        "vega",
-        "stress loss",
-    )
-    return _table(heads, rows)
+    return _table(("exposure", "delta", "target", "gamma per 1 %", "vega", "stress loss"), rows)
 
 
 def _hedges(of: Snapshot) -> Table:

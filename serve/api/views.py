@@ -118,8 +118,8 @@ class ProfitView(BaseModel):
     fees: float
     funding: float
     parts: dict[str, float] = Field(
-        description="Of the total: moves of spot (delta, gamma), of implied volatility (vega), the passing of time, the "
-        "skew and what is beyond (rest), the cost of trading (spread, fees), funding, and the desk's own trades (book)."
+        description="Of the total: moves of spot (delta, gamma) and of implied volatility (vega); time, skew and what "
+        "is beyond (rest); the cost of trading (spread, fees), funding, and the desk's own trades (book)."
     )
     challenger_ahead: float | None = Field(description="Of a challenger in shadow, its profit less ours.")
 

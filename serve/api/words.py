@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from serve.commands import Alert, Decision, Denied, Intent, Transition
 from serve.events import Filled
 from serve.mirror import Record
@@ -10,6 +12,7 @@ SOURCES = {
     "policy": "The policy",
     "last_good": "The last good policy",
     "fallback": "The analytic hedge",
+    "protect": "The margin's protection",
     "close": "The close",
     "flatten": "The flatten",
 }
@@ -24,28 +27,23 @@ def told(record: Record) -> str:
     if isinstance(record, Transition):
         return f"{record.breaker}: {record.before} → {record.after}, the hedger is {record.state}: {record.reason}."
     if isinstance(record, Denied):
-        return f"Denied: {_side(float(record.units))} {abs(record.units):f} {record.symbol}: {record.reason}."
+        return f"Denied: {_side(record.units)} {abs(record.units):f} {record.symbol}: {record.reason}."
     assert isinstance(record, Alert), "no other kind is recorded"
     return f"Alert: {record.text}."
 
 
 def _decided(made: Decision) -> str:
-    legs = "; ".join(f"{leg.symbol} {_held(leg)}, {_wanted(float(leg.wanted), float(leg.sent))}" for leg in made.legs)
     reason = f" ({made.reason})" if made.reason else ""
-    return f"{SOURCES[made.source]}{reason}: {legs}."
+    return f"{SOURCES[made.source]}{reason} {'; '.join(map(_leg, made.legs))}."
 
 
-def _held(leg: Intent) -> str:
-    return f"position {leg.position:f}, band {leg.lower:.1%} to {leg.upper:.1%} of the book's base units"
+def _leg(leg: Intent) -> str:
+    band = f"its band of {leg.lower:.1%} to {leg.upper:.1%} of the book"
+    if leg.wanted == 0:
+        return f"leaves {leg.symbol} at {leg.position:f}, in {band}"
+    part = "" if leg.sent == leg.wanted else f", {abs(leg.sent):f} of it now"
+    return f"{_side(leg.wanted)}s {abs(leg.wanted):f} {leg.symbol}{part}: {leg.position:f} is outside {band}"
 
 
-def _wanted(wanted: float, sent: float) -> str:
-    if wanted == 0:
-        return "no trade"
-    if sent == wanted:
-        return f"{_side(wanted)} {abs(wanted):g}"
-    return f"to {_side(wanted)} {abs(wanted):g}, of which {abs(sent):g} left"
-
-
-def _side(units: float) -> str:
+def _side(units: Decimal) -> str:
     return "buy" if units > 0 else "sell"

@@ -181,8 +181,10 @@ class Dialect:
         """The exchange's clock."""
         return int(await x.fetch_time())
 
-    async def renew(self, x: Any, seconds: float) -> None:
-        """Everything of the account is cancelled so many seconds from now, unless this is called again before."""
+    async def renew(self, x: Any, symbols: Sequence[str], seconds: float) -> None:
+        """Everything of the account, or of these instruments, is cancelled so many seconds from now, unless this is
+        called again before.
+        """
         await x.cancel_all_orders_after(round(seconds * 1000))
 
     async def guarded(self, x: Any, alive: Callable[[], bool]) -> None:

@@ -31,6 +31,7 @@ from serve.rehearsal.types import (
     Place,
     Printed,
     Rules,
+    Settled,
     Transfer,
 )
 from serve.rehearsal.views import Account, Book, Candle, Funding, Ticker
@@ -102,7 +103,8 @@ class Exchange:
     def fills(self, account: str, since: int = 0) -> tuple[Fill, ...]:
         return tuple(fill for fill in self._state.fills.get(account, ()) if fill.time >= since)
 
-    def payments(self, account: str, since: int = 0) -> tuple[Funded, ...]:
+    def payments(self, account: str, since: int = 0) -> tuple[Funded | Settled, ...]:
+        """Funding and expiries, oldest first."""
         return tuple(paid for paid in self._state.payments.get(account, ()) if paid.time >= since)
 
     def account(self, name: str) -> Account:

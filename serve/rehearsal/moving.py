@@ -126,7 +126,9 @@ def _settle(state: State, option: Instrument, index: Index) -> None:
         if units:
             state.accounts.trade(account, option, -units, worth)
             if outside(account):
-                state.tell(Settled(state.now, account, option.name, units, price, units * worth))
+                told = Settled(state.now, account, option.name, units, price, units * worth)
+                state.payments[account].append(told)
+                state.tell(told)
     del state.books[option.name], state.marks[option.name]
     state.quoted.pop(option.name, None)
 

@@ -12,7 +12,7 @@ from random import Random
 from serve.rehearsal.accounts import BACKGROUND, INSURANCE, OUTSIDE, Accounts
 from serve.rehearsal.matching import Book
 from serve.rehearsal.tape import Tape
-from serve.rehearsal.types import ZERO, Fill, Funded, Happening, Order, Rules
+from serve.rehearsal.types import ZERO, Fill, Funded, Happening, Order, Rules, Settled
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class State:
         self.working: defaultdict[str, dict[int, Order]] = defaultdict(dict)  # open, by account
         self.by_client_id: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         self.fills: defaultdict[str, list[Fill]] = defaultdict(list)
-        self.payments: defaultdict[str, list[Funded]] = defaultdict(list)
+        self.payments: defaultdict[str, list[Funded | Settled]] = defaultdict(list)
         self.dead_men: dict[str, int] = {}
         self.expiring: list[tuple[int, int]] = []  # a heap of times and orders
         self.funded_at = 0

@@ -157,13 +157,17 @@ def fee(state: State, instrument: Instrument, size: Decimal, price: Decimal, mak
 def settle_trade(
     state: State, taker: Order, maker: Order, size: Decimal, liquidation: bool = False, charged: bool = True
 ) -> None:
-    """Books a trade at the maker's price on both sides. `liquidation`: the taker is being liquidated."""
+    """Books a trade at the maker's price on both sides.
+
+    `liquidation`: the taker is being liquidated. Not `charged`: outside the book, against a winner.
+    """
     trade_id, price = state.number(), maker.price
     printed = Printed(state.now, trade_id, taker.instrument, price, size, taker.units > 0, liquidation)
     for order in (maker, taker):
         forced = liquidation and order is taker
         fees = _fees(state, order, size, price, order is maker, forced) if charged else ZERO
-        _filled(state, order, size, Deal(trade_id, price, fees, order is maker, forced))
+        deleveraged = not charged and order is maker
+        _filled(state, order, size, Deal(trade_id, price, fees, order is maker, forced, deleveraged))
     if not maker.left:
         state.working[maker.account].pop(maker.order_id, None)
     state.tapes[taker.instrument].traded(printed)
@@ -187,6 +191,7 @@ class Deal:
     fee: Decimal
     maker: bool
     liquidation: bool
+    deleveraged: bool
 
 
 def _filled(state: State, order: Order, size: Decimal, deal: Deal) -> None:
@@ -206,7 +211,7 @@ def _filled(state: State, order: Order, size: Decimal, deal: Deal) -> None:
     state.accounts.pay(order.account, INSURANCE if deal.liquidation else EXCHANGE, currency, deal.fee)
     fill = Fill(
         *(state.number(), deal.trade_id, state.now, order.account, order.order_id, order.client_id, order.instrument),
-        *(units, deal.price, deal.fee, currency, deal.maker, deal.liquidation),
+        *(units, deal.price, deal.fee, currency, deal.maker, deal.liquidation, deal.deleveraged),
         *(state.units(order.account, order.instrument), realised),
     )
     state.fills[order.account].append(fill)

@@ -183,6 +183,7 @@ class Fill:
     fee_currency: str
     maker: bool
     liquidation: bool
+    deleveraged: bool  # forced on a winner
     position: Decimal  # after it
     realised: Decimal  # profit that it moved to the balance, before the fee
 

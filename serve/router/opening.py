@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from envs.types import BadInput
@@ -23,7 +23,7 @@ from serve.venues.exchange import Exchange
 from serve.venues.floor import Place, Sent
 from serve.venues.lanes import Lanes
 from serve.venues.live import Live
-from serve.venues.opening import INSTANCE, PATIENCE, clock_of, ends, part, told, warmed
+from serve.venues.opening import INSTANCE, clock_of, ends, part, told, warmed
 
 
 def placed(
@@ -36,16 +36,17 @@ def placed(
     settings = config.venue
     assert isinstance(settings, Routing), "the settings say who places them"
     _checked(settings, market)
-    before, lanes = told(past), {venue: Lanes() for venue in settings.venues}
+    before, lanes, begun = told(past), {venue: Lanes() for venue in settings.venues}, list[Exchange]()
     instance = str(before.get("instance") or secrets.token_hex(INSTANCE)[:INSTANCE])
     try:
-        clock = clock_of(_rehearsal(settings), lambda: _settled(lanes.values()))
+        clock = clock_of(_rehearsal(settings), lambda: [each.rest() for each in begun])
         parts, kept = _parts(settings, market, (config.name, instance), before, lanes, clock)
         histories = warmed(next(iter(parts.values())), market, config.clocks.warmup_bars, clock.now())
         for venue, exchange in parts.items():
             for leg, listing in {**listings(config), **({} if state is None else state.listings)}.items():
                 exchange.listed(leg, listing)
             exchange.begin(tuple(unmarked(past, venue)), sent)
+            begun.append(exchange)
     except BaseException:
         for each in lanes.values():
             each.close()
@@ -90,8 +91,3 @@ def _rehearsal(settings: Routing) -> str | None:
     if len(addresses) > 1:
         raise BadInput("venue.venues: some rehearse and some do not, or elsewhere; give all of them one address")
     return addresses.pop()
-
-
-def _settled(lanes: Iterable[Lanes]) -> None:
-    for each in lanes:
-        each.settle(PATIENCE)

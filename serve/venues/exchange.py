@@ -148,7 +148,8 @@ class Exchange:
 
     async def _renewed(self) -> None:
         try:
-            await self._line.dialect.renew(self._ordering.cancels, self._settings.dead_man_seconds)
+            symbols = tuple(self._instruments.symbols.values())
+            await self._line.dialect.renew(self._ordering.cancels, symbols, self._settings.dead_man_seconds)
         except Exception as error:  # the next turn tries again, and the switch cancels if none gets through
             self._fault("dead man's switch", error)
 

@@ -33,6 +33,7 @@ from serve.smile import Smile
 from serve.state import State
 from serve.venues.accruing import Accrual
 from serve.venues.custody import Custody
+from serve.venues.deposits import deposited, posted
 from serve.venues.matching import Matcher, Resting, Trade, decimal
 from serve.venues.records import Answer, Booked, Records
 from serve.venues.screen import Screen
@@ -126,7 +127,7 @@ class Paper:
             return (VenueTime(now, 0, 2 * self._latency),)
         sight = self._sight(now)
         use = 0.0 if sight is None else self._custody.use(sight)
-        return (BalanceReport(now, now, self._records.ledger.hedge_cash, use),)
+        return (BalanceReport(now, now, self._records.ledger.hedge_cash + deposited(self._core, now), use),)
 
     def accrue(self, now: int, asset: str) -> tuple[Event, ...]:
         """An asset's funding since the last call, at the mark and rate of that time."""
@@ -277,7 +278,10 @@ class Paper:
             memories=tuple(screen.memories[name] for name in market.assets),
             book=core.book,
             positions=tuple(each.position for each in accounts.values()),
-            cash=tuple(each.cash - core.opening.worth.get(symbol, ZERO) for symbol, each in accounts.items()),
+            cash=tuple(
+                each.cash - core.opening.worth.get(symbol, ZERO) + posted(core, market, symbol, now)
+                for symbol, each in accounts.items()
+            ),
             claims_cash=core.ledger.book - core.opening.book,
             coins=tuple(core.ledger.coins.get(name, ZERO) for name in market.assets),
             listings=tuple(screen.listings.get(symbol) for symbol in market.symbols),

@@ -119,6 +119,7 @@ CONFIG: dict[str, Any] = {
     },
     "stress": {"spot": [-0.2, 0.2], "volatility": [-0.25, 0.5]},
     "reconcile": {"cash_tolerance": "0.01", "recheck_seconds": 30, "rechecks": 2},
+    "collateral": {"target": 0.02, "transfer_seconds": 60, "lead": 1.0, "sigmas": 1.0},
     "oracle": {"stale_seconds": 2700, "deviation": 0.01, "assets": {"BTC": {"names": ["north", "south"], "quorum": 1}}},
     "limits": {
         "assets": {"BTC": {name: {"soft": size, "hard": size} for name, size in GREEKS.items()}},

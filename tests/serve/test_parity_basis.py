@@ -38,7 +38,8 @@ MEANS = (1e-4, -3e-4, 5e-4)  # of the days' rates of eight hours
 def carry_task(claim: Spot | Perpetual) -> Task:
     margin = Margin(mode="isolated", collateral=(Collateral(amount=0.5),))
     claims = (Claim(instrument=claim, units=1.0),)
-    return task_of(Contract(claims=claims, bars=48, decision_bars=4, notional=200_000.0, margin=margin), CALIBRATION)
+    contract = Contract(claims=claims, bars=48, decision_bars=4, notional=200_000.0, margin=margin, risk_aversion=500.0)
+    return task_of(contract, CALIBRATION)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_a_carry_trade_earns_served_what_it_earns_simulated(
     asked = [each.time for each in outputs if isinstance(each, Infer) and each.time in made]
     due = [made[time] for time in asked if time % (4 * HOUR) in (0, 1000)]
     assert [float(each.legs[0].wanted) for each in due] == pytest.approx(wanted, abs=1e-6)
-    assert sum(order != 0 for order in wanted) >= 6
+    assert sum(order != 0 for order in wanted) >= 3
     assert core.state is not None
     assert not core.state.book.holdings
     assert not core.state.ledger.position("BTC-PERP")

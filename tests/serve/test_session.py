@@ -54,7 +54,7 @@ def test_two_days_with_a_crash(day: tuple[Journal, Core, Tally]) -> None:
     assert tally.counts["decisions by policy"] > 5
     assert tally.counts["fills"] == tally.counts["orders"] > 0
     text = "\n".join(tally.words(core.state))
-    assert "price_jump took REDUCING: spot went from" in text
+    assert "price_jump took REDUCING: price went from" in text
     assert "ACTIVE again at" in text
     assert "1-1-1 settled at" in text
 

@@ -109,7 +109,7 @@ def traded(own: Order, fill: Fill, listed: Instrument) -> dict[str, Any]:
         "fillFee": text(-fill.fee),
         "fillFeeCcy": fill.fee_currency,
         "execType": "M" if fill.maker else "T",
-        "category": "full_liquidation" if fill.liquidation else "normal",
+        "category": "full_liquidation" if fill.liquidation else "adl" if fill.deleveraged else "normal",
         "uTime": str(fill.time),
     }
 
@@ -130,7 +130,7 @@ def filled(fill: Fill, listed: Instrument) -> dict[str, Any]:
         "fee": text(-fill.fee),
         "feeCcy": fill.fee_currency,
         "execType": "M" if fill.maker else "T",
-        "subType": ("102" if fill.units > 0 else "103") if fill.liquidation else ("1" if fill.units > 0 else "2"),
+        "subType": _subtype(fill),
         "ts": str(fill.time),
     }
 
@@ -284,6 +284,11 @@ def candle(bar: Candle, listed: Instrument) -> list[str]:
 
 def _touch(level: Level | None, listed: Instrument) -> tuple[str, str]:
     return ("", "") if level is None else (text(level[0]), text(contracts(listed, level[1])))
+
+
+def _subtype(fill: Fill) -> str:
+    buy, sell = ("106", "107") if fill.liquidation else ("127", "128") if fill.deleveraged else ("1", "2")
+    return buy if fill.units > 0 else sell
 
 
 def _type(own: Order) -> str:

@@ -105,7 +105,7 @@ def test_status_is_the_pictures(address: str, token: str, mirrored: Mirror, monk
     assert json.loads(out)["snapshot"]["state"] == mirrored.state.risk.name
     code, out, _ = called("status")
     assert code == 0
-    for words in (mirrored.state.risk.name, PERP, "storm", "the delta hedge would have made", "band"):
+    for words in (mirrored.state.risk.name, PERP, "calm", "the delta hedge would have made", "band"):
         assert words in out
 
 

@@ -17,7 +17,7 @@ from serve.rehearsal.floor import Floor
 from serve.rehearsal.protocols import KEYS, TRADER, Key, Reply, Request, Session
 from serve.rehearsal.protocols import load as protocol
 from serve.rehearsal.server import Server, opened
-from serve.rehearsal.types import Command, Fund, Happening, Instrument, Move, Rules, Transfer
+from serve.rehearsal.types import Command, Happening, Instrument, Move, Rules, Transfer
 from serve.rehearsal.views import Candle
 
 START = 1_740_787_200_000  # 2025-03-01
@@ -135,6 +135,3 @@ async def house(name: str, tmp_path: Path, *more: Instrument, **credentials: str
             await client.close()
         await runner.cleanup()
         faults.close()
-
-
-FUNDED = Fund(START + HOUR)

@@ -70,7 +70,7 @@ def test_a_fill_is_the_same_heard_fetched_and_on_the_statement(run: Callable[[Ca
     async def case(own: House, x: Any) -> None:
         d = own.dialect
         hearing = asyncio.ensure_future(x.watch_my_trades())
-        await heard_at(own, "orders", "user.trades.any.any.raw")
+        await listening(own)
         placed = await sent(own, x, order("-0.5", "83000"))
         (heard,), (fetched,) = await hearing, await d.trades(x, [PERP], START)
         (truth,) = own.floor.exchange.fills(TRADED)
@@ -195,8 +195,8 @@ def test_mark_index_and_funding(run: Callable[[Case], None]) -> None:
 def test_a_change_of_the_book_that_never_came_is_seen(run: Callable[[Case], None]) -> None:
     async def case(own: House, x: Any) -> None:
         steps: list[Step] = []
-        listening = own.client(heard=lambda message: steps.extend(filter(None, [own.dialect.step(listening, message)])))
-        await listening.watch_order_book(PERP)
+        hearing = own.client(heard=lambda message: steps.extend(filter(None, [own.dialect.step(hearing, message)])))
+        await hearing.watch_order_book(PERP)
         for price in (84_010, 84_020):
             await own.move(price)
         await asyncio.sleep(0.05)
@@ -212,7 +212,11 @@ def test_a_change_of_the_book_that_never_came_is_seen(run: Callable[[Case], None
     run(case)
 
 
-async def heard_at(own: House, *channels: str) -> None:
-    """Until a websocket has subscribed to one of these."""
-    while not any(any(c in message for c in channels) for message in own.overheard.messages):
+async def listening(own: House) -> None:
+    """Until a websocket hears of the account's fills."""
+    signs = ('"orders"', "user.trades", "userFills")
+    while not (
+        any(sign in message for sign in signs for message in own.overheard.messages)
+        or any("listenKey" in line.session.path for line in own.server._lines)
+    ):
         await asyncio.sleep(0.01)

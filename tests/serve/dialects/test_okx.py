@@ -100,15 +100,15 @@ def test_sizes_are_contracts_and_positions_have_no_sign(tmp_path: Path) -> None:
 def test_the_dead_man_switch_fires_unless_renewed(tmp_path: Path) -> None:
     async def case(own: House, x: Any) -> None:
         await sent(x, "deskZa1b2c000001", 10, 83_000)
-        await own.dialect.renew(x, 30)
+        await own.dialect.renew(x, [PERP], 30)
         await own.move(84_000, 20)
-        await own.dialect.renew(x, 30)
+        await own.dialect.renew(x, [PERP], 30)
         await own.move(84_000, 20)
         assert len(own.floor.exchange.open_orders(TRADED)) == 1
         await own.move(84_000, 11)
         assert own.floor.exchange.open_orders(TRADED) == ()
         with pytest.raises(wire.CcxtError, match="timeOut"):
-            await own.dialect.renew(x, 5)
+            await own.dialect.renew(x, [PERP], 5)
 
     played(case, tmp_path)
 

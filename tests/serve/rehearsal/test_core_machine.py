@@ -1,4 +1,4 @@
-"""Whatever is asked of the rehearsal exchange: nothing is lost or made, no book is crossed, and a replay is the same."""
+"""Whatever is asked of it: nothing is lost or made, no book is crossed, and a replay is the same."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from serve.rehearsal.types import (
 from tests.serve.rehearsal.floor import CALL, ETH, EXPIRY, PERP, PUT, RULES, SPOT, START, D
 
 ACCOUNTS = ("ann", "bob", "cid")
-CAP = D(3)
+CAP = D(20)
 LISTED = tuple(replace(each, position_cap=CAP) for each in (PERP, ETH, SPOT, CALL, PUT))
 BY_NAME = {each.name: each for each in LISTED}
 TIFS = ("gtc", "gtc", "ioc", "fok")
@@ -127,7 +127,7 @@ def drawn(draws: Random, now: int) -> Command:
         listed = draws.choice(LISTED)
         low, ticks = PRICES[listed.kind]
         price = None if draws.random() < 0.1 else low + draws.randrange(ticks) * listed.tick
-        units = draws.randrange(1, 200) * listed.lot * draws.choice((1, -1))
+        units = draws.randrange(1, 1000) * listed.lot * draws.choice((1, -1))
         expires = None if draws.random() < 0.8 else now + draws.randrange(1, 100_000)
         flags = draws.random() < 0.1, draws.random() < 0.2
         return Place(now, account, "", listed.name, units, price, draws.choice(TIFS), *flags, expires)  # type: ignore[arg-type]
@@ -142,14 +142,15 @@ def drawn(draws: Random, now: int) -> Command:
         CancelAll(now, account),
         DeadMan(now, account, now + 30_000),
         DeadMan(now, account, None),
-        Maintain(now, draws.random() < 0.3),
+        Maintain(now, draws.random() < 0.15),
         Transfer(now, account, draws.choice(("USDC", "BTC")), D(draws.randrange(-2, 3))),
     ]
     return draws.choice(rare)  # type: ignore[no-any-return]
 
 
 def begun(unique_ids: bool, insurance: int) -> Checked:
-    checked = Checked(replace(RULES, instruments=LISTED, unique_ids=unique_ids, insurance=D(insurance)))
+    rules = replace(RULES, instruments=LISTED, unique_ids=unique_ids, insurance=D(insurance), stale_after=600_000)
+    checked = Checked(rules)
     for asset in ("BTC", "ETH"):
         checked.do(Move(START, asset, D(1000), depth=0.0))
     for account, money in zip(ACCOUNTS, (300, 3000, 30_000), strict=True):
@@ -196,7 +197,7 @@ TestTrading.settings = settings(max_examples=25, stateful_step_count=15, deadlin
 def test_a_thousand_commands(seed: int) -> None:
     draws, checked, now = Random(seed), begun(False, 100), START
     for number in range(1000):
-        now += draws.randrange(0, 120_000)
+        now += draws.randrange(0, 240_000)
         checked.do(drawn(draws, now))
         if number % 20 == 0:
             checked.check()

@@ -129,6 +129,7 @@ def test_an_option_settles_on_the_last_half_hour_of_the_index() -> None:
     settled = {each.account: each for each in only(Settled, happened)}
     assert (settled["ann"].price, settled["ann"].paid, settled["bob"].paid) == (D(1050), D(100), D(-100))
     assert desk.money("ann") == start + 100
+    assert desk.exchange.payments("ann") == (settled["ann"],)
     assert CALL not in desk.exchange.instruments()
     assert desk.exchange.account("ann").positions == ()
 
@@ -185,6 +186,8 @@ def test_without_a_fund_the_winners_close_it_at_the_bankruptcy_price() -> None:
     (told,) = only(Deleveraged, happened)
     lost = Decimal(1000) - desk.exchange.fills("ann")[0].fee
     assert (told.account, told.units) == ("bob", D(10))
+    assert desk.exchange.fills("bob")[-1].deleveraged
+    assert desk.exchange.fills("ann")[-1].liquidation
     assert 0 <= told.price - (1000 - lost / 10) < D("0.5")  # rounded up to the tick
     assert (desk.units("ann"), desk.units("bob")) == (0, 0)
     assert 0 <= desk.money("ann") < 5
