@@ -42,14 +42,17 @@ class Cushion:
     requirement: float  # maintenance now
     positions: Mapping[str, Decimal]  # of our legs that it carries, by symbol
 
-    def missing(self, distance: float) -> float:
-        """Collateral that would bring it to `distance`; negative: what it could spare."""
-        return (distance - self.distance) * self.steepness
+    @property
+    def equity(self) -> float:
+        return self.distance * self.steepness + self.requirement
+
+    def missing(self, distance: float, times: float = 1.0) -> float:
+        """Collateral with which it would be as far as that with so many times its positions; negative: to spare."""
+        return times * (self.requirement + distance * self.steepness) - self.equity
 
     def kept(self, distance: float) -> float:
-        """Share of its positions at which it would be as far as that, its equity being what it is."""
-        left = self.distance * self.steepness + self.requirement
-        return left / (self.requirement + distance * self.steepness)
+        """Times its positions that its equity carries at `distance`."""
+        return self.equity / (self.requirement + distance * self.steepness)
 
 
 def cushion(account: MarginAccount, spots: Mapping[str, float]) -> Cushion:

@@ -23,11 +23,10 @@ class Funding:
 
     def saw(self, quote: QuoteEvent, holdings: Iterable[Holding]) -> tuple[BookFunded, ...]:
         """What is paid at this quote, which may end a bar."""
-        if quote.time % self._bar:
+        before = self._began.setdefault(quote.asset, quote)
+        if quote.time % self._bar or before is quote:
             return ()
-        before, self._began[quote.asset] = self._began.get(quote.asset), quote
-        if before is None:
-            return ()
+        self._began[quote.asset] = quote
         each = Decimal(before.mark) * (Decimal(before.funding_rate) * (quote.time - before.time) / YEAR)
         held = [one for one in holdings if one.kind == "perpetual" and one.asset == quote.asset]
         return tuple(BookFunded(quote.time, one.id, -(one.units * each).quantize(CENT_PARTS)) for one in held)

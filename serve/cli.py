@@ -38,6 +38,9 @@ Kept = Annotated[str, typer.Argument(help="SQLite file or database URL of a jour
 Anchored = Annotated[
     Path | None, typer.Option(help="File that keeps the head; without it the one beside an SQLite file.")
 ]
+Rehearsed = Annotated[
+    str | None, typer.Option("--rehearsal", help="Address of a rehearsal that stands in for the settings' exchange.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, for machines.")]
 
 
@@ -60,9 +63,7 @@ def serve(
     funding: Annotated[
         str, typer.Option(help='Recorded funding, one per asset: btc, or a file; "": the calibrated mean.')
     ] = "",
-    rehearsal: Annotated[
-        str | None, typer.Option(help="Address of a rehearsal exchange that stands in for the settings' exchange.")
-    ] = None,
+    rehearsal: Rehearsed = None,
     anchor: Anchored = None,
     as_json: AsJson = False,
 ) -> None:
@@ -71,8 +72,7 @@ def serve(
     Example: rehedge serve configs/paper.toml --journal runs/paper.db --from 2023-03-01 --days 31
     """
     with exits():
-        settings = configs.load(config)
-        settings = settings if rehearsal is None else configs.rehearsed(settings, rehearsal)
+        settings = configs.load(config, rehearsal)
         paid = tuple(filter(None, funding.split(",")))
         begin = time_of(first, "--from")
         source = Source(tuple(feed.split(",")), begin, days, speed, follow, market=market, funding=paid)

@@ -19,6 +19,7 @@ from serve.errors import Refused
 from serve.events import BalanceReport, CollateralMoved
 from serve.frozen import replace
 from serve.instructions import OUTSIDE
+from serve.ledger import ZERO
 from serve.margining import accounts, cushions, leg_of
 from serve.market import Sight
 from serve.setup import Setup
@@ -26,7 +27,7 @@ from serve.state import BALANCE, Cap, State
 
 CENT = Decimal("0.01")
 MORE = Decimal("1.5")  # times what was proposed, that is proposed anew
-EASED = 1.25  # times the distance that is restored, at which an account needs no more care
+EASED = 1.25  # times the distance that is restored, at which nothing need be moved any more
 
 
 @dataclass(frozen=True)
@@ -76,33 +77,46 @@ def progressed(
 def _cared(
     state: State, setup: Setup, account: Cushion, levels: Levels, every: Sequence[Cushion]
 ) -> tuple[State, list[Output]]:
-    care, name = state.care, account.account
-    if account.distance >= EASED * levels.restore:
-        return replace(state, care=care.without(account)), []
-    outputs, late = list[Output](), account.distance < _late(state, setup, account, levels)
-    needed = _cents(account.missing(levels.restore))
+    care, name, near, outputs = state.care, account.account, account.distance, list[Output]()
+    if near >= EASED * levels.restore:
+        care = replace(care, proposed={k: v for k, v in care.proposed.items() if k != name})
+    late, needed = near < _late(state, setup, account, levels), _needed(state, account, levels)
     waits = any(each.account == name for each in care.awaited)
-    if account.distance < levels.propose and not waits and needed > MORE * care.proposed.get(name, Decimal(0)):
-        outputs = _proposed(state, setup, account, levels, every, late)
+    if near < levels.propose and not waits and needed > MORE * care.proposed.get(name, ZERO):
+        outputs = _proposed(state, setup, account, levels, every, late, needed)
         care = replace(care, proposed={**care.proposed, name: needed})
-    if late or any(symbol in care.caps for symbol in account.positions):
-        care = replace(care, caps={**care.caps, **_caps(state, setup, account, levels)})
+    if late or any(holder == name for holder, _ in care.caps):
+        caps = {**care.caps, **_caps(state, setup, account, levels, late)}
+        care = replace(care, caps={k: v for k, v in caps.items() if v.urgent or v.units < v.wanted})
     return replace(state, care=care), outputs
 
 
+def _needed(state: State, account: Cushion, levels: Levels) -> Decimal:
+    """Collateral with which the account could hold again what it held before it was capped."""
+    times = 1.0
+    for symbol, units in account.positions.items():
+        if units != 0 and (cap := state.care.caps.get((account.account, symbol))) is not None:
+            times = max(times, float(1 + (cap.wanted - abs(state.ledger.position(symbol))) / abs(units)))
+    return max(ZERO, Decimal(account.missing(levels.restore, times)).quantize(CENT, ROUND_UP))
+
+
 def _proposed(
-    state: State, setup: Setup, account: Cushion, levels: Levels, every: Sequence[Cushion], late: bool
+    state: State,
+    setup: Setup,
+    account: Cushion,
+    levels: Levels,
+    every: Sequence[Cushion],
+    late: bool,
+    needed: Decimal,
 ) -> list[Output]:
-    """What would restore the distance, from the account that can best spare it, or from outside."""
-    needed, arrives = account.missing(levels.restore), round(setup.config.collateral.transfer_seconds * SECOND)
-    donors = [each for each in every if each.account != account.account and -each.missing(levels.restore) >= needed]
+    """From the account that can best spare it, or from outside."""
+    expected = state.time + round(setup.config.collateral.transfer_seconds * SECOND)
+    donors = [each for each in every if each is not account and -each.missing(levels.restore) >= needed]
     source = min(donors, key=lambda each: each.missing(levels.restore)).account if donors else OUTSIDE
     words = f"a move of {account.distance:.1%} liquidates {account.account}, limit {levels.limit:.1%}"
     words += ", and a transfer would come too late: its positions shrink first" if late else ""
-    made = Proposal(
-        state.time, account.account, source, _cents(needed), account.distance, state.time + arrives, not late, words
-    )
-    return [made, Alert(state.time, f"move {made.amount:,.2f} from {source} to {account.account}: {words}")]
+    made = Proposal(state.time, account.account, source, needed, account.distance, expected, not late, words)
+    return [made, Alert(state.time, f"move {needed:,.2f} from {source} to {account.account}: {words}")]
 
 
 def _late(state: State, setup: Setup, account: Cushion, levels: Levels) -> float:
@@ -118,14 +132,15 @@ def _approach(setup: Setup, state: State, milliseconds: float) -> float:
     return setup.config.collateral.sigmas * volatility * math.sqrt(milliseconds / YEAR)
 
 
-def _caps(state: State, setup: Setup, account: Cushion, levels: Levels) -> dict[str, Cap]:
-    """Of each leg in the account: what its equity carries at the distance that is to be restored."""
-    share, caps = Decimal(account.kept(levels.restore)), dict[str, Cap]()
+def _caps(state: State, setup: Setup, account: Cushion, levels: Levels, late: bool) -> dict[tuple[str, str], Cap]:
+    """Of each leg in the account: what its equity carries at the distance to be restored, and a lot at least."""
+    share, caps = Decimal(account.kept(levels.restore)), dict[tuple[str, str], Cap]()
     for symbol, units in account.positions.items():
-        lot = setup.market.lot(symbol)
-        carried = (abs(units) * share / lot).to_integral_value(ROUND_DOWN) * lot
-        elsewhere = max(Decimal(0), abs(state.ledger.position(symbol)) - abs(units))
-        caps[symbol] = Cap(elsewhere + carried, account.account if state.venue.accounts else "")
+        lot, held = setup.market.lot(symbol), abs(state.ledger.position(symbol))
+        carried = max(lot, (abs(units) * share / lot).to_integral_value(ROUND_DOWN) * lot)
+        elsewhere, before = max(ZERO, held - abs(units)), state.care.caps.get((account.account, symbol))
+        venue = account.account if state.venue.accounts else ""
+        caps[account.account, symbol] = Cap(elsewhere + carried, held if before is None else before.wanted, late, venue)
     return caps
 
 
@@ -142,11 +157,11 @@ def _over(state: State, setup: Setup) -> State:
 
 
 def over(state: State) -> dict[str, Decimal]:
-    """What is to be traded of the legs whose position is over its cap."""
+    """What is to be traded at once of the legs whose position is over its cap."""
     found = {}
-    for symbol, cap in state.care.caps.items():
-        held = state.ledger.position(symbol)
-        if abs(held) > cap.units:
+    for symbol in dict.fromkeys(symbol for _, symbol in state.care.caps):
+        held, cap = state.ledger.position(symbol), state.care.cap(symbol, urgent=True)
+        if cap is not None and abs(held) > cap.units:
             found[symbol] = (cap.units - abs(held)).copy_sign(-held)
     return found
 
@@ -160,10 +175,6 @@ def _awaited(state: State, setup: Setup) -> tuple[State, list[Output]]:
     return replace(state, care=replace(care, asked_at=state.time)), [Ask(state.time, BALANCE)]
 
 
-def _cents(amount: float) -> Decimal:
-    return max(Decimal(0), Decimal(amount).quantize(CENT, ROUND_UP))
-
-
 def arrived(state: State, event: BalanceReport, setup: Setup) -> State:
     """With the transfers that the venue's cash tells of: one, or all together, that came, or that left an account."""
     care, start = state.care, state.venue.cash_start
@@ -172,7 +183,7 @@ def arrived(state: State, event: BalanceReport, setup: Setup) -> State:
     off, names = event.cash - state.ledger.hedge_cash - start, accounts(state, setup)
     for moves in (*((each,) for each in care.awaited), care.awaited):
         inside = all(each.source in names for each in moves)
-        total = sum((each.amount for each in moves), Decimal(0))
+        total = sum((each.amount for each in moves), ZERO)
         came = event.time >= max(each.expected for each in moves) if inside else True
         if came and abs(off - (0 if inside else total)) <= setup.config.reconcile.cash_tolerance:
             return _booked(state, setup, moves, 0 * total if inside else total)
@@ -188,7 +199,7 @@ def _booked(state: State, setup: Setup, moves: Sequence[CollateralMoved], cash: 
     posted = dict(state.opening.posted)
     for each in moves:
         leg = leg_of(setup.market, each.account)
-        posted[leg] = posted.get(leg, Decimal(0)) + each.amount
+        posted[leg] = posted.get(leg, ZERO) + each.amount
     return replace(
         state,
         opening=replace(state.opening, posted=posted),

@@ -25,7 +25,6 @@ class SubmitOrder(Output):
     expires_at: int  # the venue takes it no later than this
     reduce_only: bool
     post_only: bool = False
-    venue: str = ""  # the one whose account is to be relieved; empty: wherever it is best
     venue: str = ""  # the one of several that it is for
 
 

@@ -69,6 +69,11 @@ class Venue(Section):
     seed: int = Field(default=0, ge=0)  # of the rejections and delays that the task's execution asks for
     latency_seconds: NonNegative = 0.0  # before an order reaches the venue's book
 
+    @property
+    def exchanges(self) -> tuple[ExchangeSettings, ...]:
+        """None is real."""
+        return ()
+
 
 def _kind(raw: Any) -> str:
     """Of a venue's settings, by its name: paper, several exchanges, or one."""
@@ -213,19 +218,21 @@ class ServeConfig(Section):
         return self
 
 
-def load(path: Path) -> ServeConfig:
-    """Raises BadInput, one line, for a file that is missing, is no TOML, or has a wrong or missing setting."""
+def load(path: Path, rehearsal: str | None = None) -> ServeConfig:
+    """Raises BadInput, one line, for a file that is missing, is no TOML, or has a wrong or missing setting.
+
+    `rehearsal`: address of a rehearsal exchange that takes the place of every exchange.
+    """
     raw = read_toml(path)
     _counted(raw, f"{path}: ")
     config = validated(ServeConfig, raw, str(path))
     build_breakers(config.breakers, str(path))
-    return config
+    return config if rehearsal is None else _rehearsed(config, rehearsal)
 
 
-def rehearsed(config: ServeConfig, address: str) -> ServeConfig:
-    """With a rehearsal exchange in the place of every exchange. Raises BadInput for an address beyond this machine."""
+def _rehearsed(config: ServeConfig, address: str) -> ServeConfig:
     raw = config.model_dump(mode="json")
-    if raw["venue"]["name"] == "paper":
+    if not config.venue.exchanges:
         raise BadInput("--rehearsal: the settings trade on paper, which needs none; name an exchange in [venue]")
     for venue in raw["venue"].get("venues", {"": raw["venue"]}).values():
         venue["rehearsal"] = address

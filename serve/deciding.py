@@ -187,8 +187,8 @@ class Decider:
         """What the margin does not carry goes; the hedge is decided anew on what is left, at the next slice."""
         lots = {symbol: self._market.lot(symbol) for symbol in self._market.symbols}
         wishes = [Wish(0.0, 0.0, excess.get(symbol, 0 * lot)) for symbol, lot in lots.items()]
-        reason = ", ".join(f"margin carries {state.care.caps[symbol].units:f} {symbol}" for symbol in excess)
-        return self._sender.sent(state, self._record(state, "protect", (), wishes, "", "", reason))
+        reason = ", ".join(f"{state.ledger.position(k) + trade:f} {k}" for k, trade in excess.items())
+        return self._sender.sent(state, self._record(state, "protect", (), wishes, "", "", f"margin carries {reason}"))
 
     def _flattened(self, state: State, flatten: Flatten, ready: frozenset[str]) -> Acted:
         """Again at every slice until nothing more is wanted, which is then to be confirmed."""

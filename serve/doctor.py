@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +19,7 @@ from rich.console import Console
 from envs.types import BadInput
 from serve import config as configs
 from serve.api import tokens
-from serve.cli import AsJson
+from serve.cli import AsJson, Rehearsed
 from serve.clock import SECOND, RealClock
 from serve.config import ServeConfig
 from serve.database import file_of, located
@@ -25,6 +27,7 @@ from serve.errors import ServeError
 from serve.journal import Journal
 from serve.market import Market
 from serve.session import basis
+from serve.venues.settings import ExchangeSettings
 from serve.watchdog import Services
 
 ROOM = 2_000_000_000  # bytes that a journal's disk should have free
@@ -48,13 +51,15 @@ def doctor(
     journal: Annotated[str, typer.Option(help="SQLite file or database URL that it will write.")],
     tokens_file: Annotated[Path | None, typer.Option("--tokens", help="The dashboard's.")] = None,
     services: Annotated[Path | None, typer.Option(help="The watchdog's, with an Apprise URL a line.")] = None,
+    rehearsal: Rehearsed = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check settings, model, journal, disk, clock and secrets before the hedger is started. Exit code 1 if any fails.
+    """Check settings, model, journal, disk, clock, secrets and exchanges before the hedger starts; exit code 1 if any
+    fails. At an exchange: that it is reached and trades what is to be traded, what the key may do, and its clock.
 
     Example: rehedge doctor configs/paper.toml --journal runs/paper.db
     """
-    found = list(_checks(config, journal, tokens_file, services))
+    found = list(_checks(config, journal, tokens_file, services, rehearsal))
     if as_json:
         typer.echo(json.dumps([vars(each) for each in found]))
     else:
@@ -64,7 +69,9 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _checks(config: Path, journal: str, tokens_file: Path | None, services: Path | None) -> Iterator[Check]:
+def _checks(
+    config: Path, journal: str, tokens_file: Path | None, services: Path | None, rehearsal: str | None
+) -> Iterator[Check]:
     yield _checked("settings and model", lambda: _settings(config))
     yield _checked("journal", lambda: _journal(journal))
     yield _checked("disk", lambda: _disk(journal))
@@ -73,6 +80,8 @@ def _checks(config: Path, journal: str, tokens_file: Path | None, services: Path
         yield _checked("tokens", lambda: _tokens(tokens_file))
     if services is not None:
         yield _checked("services", lambda: _services(services))
+    for exchange in _exchanges(config, rehearsal):
+        yield _checked(exchange.name, partial(_examined, exchange))
 
 
 def _checked(name: str, look: Callable[[], str]) -> Check:
@@ -91,6 +100,19 @@ def _settings(path: Path) -> str:
     return (
         f"{len(config.breakers)} breakers; model {ground.model.card.weights_sha256[:12]}, trained on {ground.task.id}"
     )
+
+
+def _exchanges(path: Path, rehearsal: str | None) -> tuple[ExchangeSettings, ...]:
+    """None where the settings cannot be read, which is told already."""
+    try:
+        return configs.load(path, rehearsal).venue.exchanges
+    except BadInput:
+        return ()
+
+
+def _examined(exchange: ExchangeSettings) -> str:
+    words: str = import_module("serve.venues.checking").examined(exchange)  # ccxt comes with it
+    return words
 
 
 def _journal(text: str) -> str:

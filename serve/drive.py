@@ -16,6 +16,7 @@ from serve.state import State
 from serve.venues.floor import Floor
 
 Timer = BarClosed | DecisionDue | Heartbeat
+ROUNDS = 3  # of waiting at the end for answers, and for the answers to what they cause
 
 
 class Timers:
@@ -77,6 +78,9 @@ def drive(runner: Runner, feed: Feed, book: Book, floor: Floor, people: People, 
         elif not feed.ended:
             _fire(runner, floor, clock, timers)
     _fire(runner, floor, clock, timers)
+    for _ in range(ROUNDS):
+        floor.settle()
+        _handled(runner, floor.passed(clock.now()))
     runner.flush()
 
 

@@ -128,7 +128,7 @@ class Limited:
         return Measure("notional", low, high, mark, soft, hard)
 
     def _margin(self, state: State, symbol: str) -> list[Measure]:
-        if (cap := state.care.caps.get(symbol)) is None:
+        if (cap := state.care.cap(symbol)) is None:
             return []
         return [Measure(f"margin:{symbol}", *self._range(state, symbol, Decimal(1)), Decimal(1), cap.units, cap.units)]
 

@@ -8,7 +8,7 @@ from envs.volatility import regimes
 from envs.volatility.memory import Memory
 from serve.market import Market
 
-CALM, BETWEEN, STORM = "calm", "restless", "storm"
+CALM, BETWEEN, STORM = "calm", ("restless", "rough"), "storm"
 
 
 def chances(market: Market, asset: str, memory: Memory) -> dict[str, float]:
@@ -26,7 +26,7 @@ def regimes_of(market: Market, asset: str) -> tuple[str, ...]:
 def _named(count: int) -> tuple[str, ...]:
     if count < 2:
         return ()
-    between = [BETWEEN] if count == 3 else [f"{BETWEEN} {k}" for k in range(1, count - 1)]
+    between = BETWEEN[: count - 2] if count <= 4 else [f"level {k}" for k in range(2, count)]
     return (CALM, *between, STORM)
 
 

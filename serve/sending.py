@@ -99,7 +99,8 @@ class Sender:
         )
 
     def _venue(self, state: State, symbol: str, source: str) -> str:
-        return state.care.caps[symbol].venue if source == "protect" else ""
+        cap = state.care.cap(symbol, urgent=True)
+        return cap.venue if source == "protect" and cap is not None else ""
 
     def _ruled(self, state: State, intent: Intent, source: str) -> Ruling:
         config, market, limited = self.setup.config, self.setup.market, self.setup.limited

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Final, Literal
 
 from envs.volatility.memory import Memory
-from serve.account import Cushion, MarginAccount
+from serve.account import MarginAccount
 from serve.breaker import Asked, Recollection
 from serve.config import Target
 from serve.events import CollateralMoved, QuoteEvent, SourcePrice, SurfaceQuote
@@ -163,9 +163,11 @@ class Opening:
 
 @dataclass(frozen=True)
 class Cap:
-    """The most of a leg, long or short, that its margin carries."""
+    """The most of a leg, long or short, that its margin carries at a safe distance from liquidation."""
 
     units: Decimal
+    wanted: Decimal  # what was held when it was capped
+    urgent: bool  # what is beyond goes at once; else there may be no more of it
     venue: str  # whose account it is for; empty where there is one
 
 
@@ -174,7 +176,7 @@ class Care:
     """What is done about margin accounts that come near liquidation."""
 
     proposed: Mapping[str, Decimal] = field(default_factory=dict)  # by account
-    caps: Mapping[str, Cap] = field(default_factory=dict)  # by symbol
+    caps: Mapping[tuple[str, str], Cap] = field(default_factory=dict)  # by account and symbol
     awaited: tuple[CollateralMoved, ...] = ()  # of which the venue has not told yet
     asked_at: int = 0  # when it was last asked
 
@@ -182,11 +184,10 @@ class Care:
     def easy(self) -> bool:
         return not self.proposed and not self.caps
 
-    def without(self, account: Cushion) -> Care:
-        """When it needs none."""
-        proposed = {name: amount for name, amount in self.proposed.items() if name != account.account}
-        caps = {symbol: cap for symbol, cap in self.caps.items() if symbol not in account.positions}
-        return replace(self, proposed=proposed, caps=caps)
+    def cap(self, symbol: str, urgent: bool = False) -> Cap | None:
+        """The tightest on a leg; of those alone that are urgent."""
+        own = (cap for (_, name), cap in self.caps.items() if name == symbol and cap.urgent >= urgent)
+        return min(own, key=attrgetter("units"), default=None)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Protocol
 
@@ -15,7 +17,8 @@ from rich.console import Console
 from envs.calibration import read_toml, validated
 from envs.types import BadInput
 from serve import codec
-from serve.cli import Kept, exits
+from serve import config as configs
+from serve.cli import Kept, Rehearsed, exits
 from serve.clock import SECOND, Clock, RealClock
 from serve.errors import ServeError
 from serve.events import Operator
@@ -34,6 +37,16 @@ class Sender(Protocol):
     def send(self, message: Message) -> bool:
         """Whether it reached somebody."""
         ...
+
+
+class Connection(Protocol):
+    """To an exchange."""
+
+    def cancel(self) -> int:
+        """What rests of the hedger's orders; how many there were. Raises ServeError."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Services:
@@ -64,6 +77,8 @@ class Watchdog:
     entries: int = 0  # of the journal, that it has heard
     grew_at: int = 0
     fenced: bool = False
+    connections: Sequence[Connection] = ()  # of its own, to where the hedger trades
+    quiet: bool = True  # nothing of a fenced hedger's rests
 
     def look(self) -> None:
         """What is new is told, and a silence that lasts ends in a halt that the hedger meets when it wakes."""
@@ -74,7 +89,7 @@ class Watchdog:
                 self.entries = entry.sequence
                 items.append(codec.decode(entry.body))
             if items:
-                self.grew_at, self.fenced = now, False
+                self.grew_at, self.fenced, self.quiet = now, False, True
             self.pager.heard(items, now)
         except ServeError as error:
             console.print(f"{error}", markup=False)  # no word from the journal is silence
@@ -82,6 +97,8 @@ class Watchdog:
         self.pager.silence(silent, now)
         if silent >= self.pager.rules.fence_seconds * SECOND and not self.fenced:
             self._fence(now)
+        if not self.quiet:
+            self._withdraw()
         for message in self.pager.due(now):
             if self.sender.send(message):
                 self.pager.told(message, now)
@@ -92,9 +109,19 @@ class Watchdog:
     def _fence(self, now: int) -> None:
         try:
             self.inbox.tell(Operator(now, "halt", NAME, f"silent for {(now - self.grew_at) // SECOND} s", ""))
-            self.fenced = True
+            self.fenced, self.quiet = True, False
         except ServeError as error:
             console.print(f"could not be fenced, and will be tried again: {error}", markup=False)
+
+    def _withdraw(self) -> None:
+        """What rests of a hedger that may send nothing more, until a look finds nothing."""
+        try:
+            found = sum(each.cancel() for each in self.connections)
+            self.quiet = found == 0
+            if found:
+                console.print(f"{found} orders of the silent hedger are cancelled", markup=False)
+        except ServeError as error:
+            console.print(f"could not be cancelled, and will be tried again: {error}", markup=False)
 
 
 def command(
@@ -103,15 +130,26 @@ def command(
     services: Annotated[
         Path, typer.Option(help="File with an Apprise URL a line, of mode 600: who is told, and how.")
     ] = Path("runs/alerts.urls"),
+    hedger: Annotated[
+        Path | None, typer.Option(help="The hedger's settings: its orders are cancelled where it has fallen silent.")
+    ] = None,
+    rehearsal: Rehearsed = None,
 ) -> None:
     """Page a person about what happens to a hedger, and halt it where it has fallen silent.
 
-    Example: rehedge watchdog runs/paper.db --services runs/alerts.urls
+    With the hedger's settings it has a connection of its own to the exchange, and cancels what the hedger left there.
+
+    Example: rehedge watchdog runs/live.db --services runs/alerts.urls --hedger configs/deribit.toml
     """
-    with exits():
+    with exits(), ExitStack() as open_ones:
+        connections = [] if hedger is None else _connected(hedger, rehearsal)
+        for each in connections:
+            open_ones.callback(each.close)
         pager, sender, clock = Pager(validated(Rules, read_toml(config), str(config))), Services(services), RealClock()
         with closing(Journal(journal, readonly=True)) as kept, closing(kept.inbox()) as inbox:
-            dog = Watchdog(kept, inbox, pager, sender, clock, entries=kept.head[0], grew_at=clock.now())
+            dog = Watchdog(
+                kept, inbox, pager, sender, clock, entries=kept.head[0], grew_at=clock.now(), connections=connections
+            )
             console.print(f"watching {kept.url} from entry {dog.entries:,} on; Ctrl-C ends it")
             try:
                 while True:
@@ -119,3 +157,10 @@ def command(
                     clock.wait_until(clock.now() + LOOK)
             except KeyboardInterrupt:
                 console.print("watches no more")
+
+
+def _connected(path: Path, rehearsal: str | None) -> list[Connection]:
+    """To every exchange that the hedger trades on. Raises BadInput or ServeError."""
+    config = configs.load(path, rehearsal)
+    made = import_module("serve.venues.checking")  # ccxt comes with it
+    return [made.Canceller(each, config.name) for each in config.venue.exchanges]

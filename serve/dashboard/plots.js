@@ -1,6 +1,6 @@
 // The course since the start.
 
-const LAYOUT = { margin: { l: 55, r: 15, t: 5, b: 30 }, showlegend: true, legend: { orientation: "h", y: 1.12 },
+const LAYOUT = { margin: { l: 55, r: 15, t: 5, b: 40 }, showlegend: true, legend: { orientation: "h", y: 1.12 },
   font: { size: 11 }, paper_bgcolor: "#fff", plot_bgcolor: "#fff" };
 const QUIET = { displayModeBar: false, responsive: true };
 const DASHES = ["solid", "dash", "dot", "dashdot"];
@@ -25,12 +25,15 @@ export function market({ assets, regimes, points }, fills) {
   ]);
   const stormy = assets.filter((name) => regimes[name].length);
   const strip = { type: "heatmap", x: at, y: stormy, yaxis: "y2", zmin: 0, zmax: 1, colorscale: STORM, showscale: false,
-    z: stormy.map((name) => points.map((p) => p.regimes[assets.indexOf(name)].at(-1))), hovertemplate: "storm %{z:.0%}<extra></extra>" };
+    z: stormy.map((name) => points.map((p) => wildness(p.regimes[assets.indexOf(name)]))), hovertemplate: "%{z:.0%} of the way from calm to storm<extra></extra>" };
   const axis = (domain, title, more = {}) => ({ domain, title: { text: title, font: { size: 10 } }, ...more });
   Plotly.react("market", [...lines, ...(stormy.length ? [strip] : []), ...trades(fills, points)], { ...LAYOUT,
-    xaxis: { anchor: "y4" }, yaxis: axis([0.5, 1], "spot"), yaxis2: axis([0.4, 0.47], "storm", { showticklabels: assets.length > 1 }),
+    xaxis: { anchor: "y4" }, yaxis: axis([0.5, 1], "spot"), yaxis2: axis([0.4, 0.47], "regime", { showticklabels: assets.length > 1, ticks: "" }),
     yaxis3: axis([0.2, 0.37], "vol. %", { rangemode: "tozero" }), yaxis4: axis([0, 0.17], "shocks", { rangemode: "tozero" }) }, QUIET);
 }
+
+// Where the filter sees the market between its calmest regime and its wildest, 0 to 1.
+const wildness = (chances) => chances.reduce((sum, chance, k) => sum + (chance * k) / (chances.length - 1), 0);
 
 // Up for bought, down for sold; options trade at prices of another kind, and are left out.
 function trades(fills, points) {

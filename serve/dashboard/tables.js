@@ -8,19 +8,28 @@ const PARTS = { delta: "spot, first order (delta)", gamma: "spot, second order (
 const NEAR = 0.7; // share of a limit from which on a person may want to lift it
 const buttons = new Map(); // by what they do, so that one that waits for its second tap outlives the next picture
 
-export function exposure({ assets, positions, bands }) {
-  const place = $("exposure");
+export function exposure({ assets, positions, bands, limits: all }) {
+  const place = $("exposure"), used = new Map(all.map((l) => [l.name, l.used]));
+  const ofLimit = (name) => (used.has(name) ? `${number(100 * used.get(name), 0)} % of its limit` : "");
   place.replaceChildren(...assets.map((a) => {
     const row = piece("div", "", "tiles");
     row.append(tile(a.name, number(a.spot), `volatility ${number(100 * a.volatility, 0)} %`),
-      tile("regime", a.weather || "–", `shocks ${number(a.intensity, 1)} × calm`),
-      tile("net delta", `${number(a.delta, 3)}`, `target ${number(a.target_delta, 3)}`),
-      tile("gamma per 1 %", number(a.gamma, 4)), tile("vega per point", number(a.vega, 0)),
-      tile("stress loss", number(a.stress_loss, 0), "worst case of the settings"));
+      tile("regime", ...regime(a)),
+      tile("net delta", number(a.delta, 3), [`target ${number(a.target_delta, 2)}`, ofLimit(`delta:${a.name}`)].join(", ")),
+      tile("gamma per 1 %", number(a.gamma, 4), ofLimit(`gamma:${a.name}`)),
+      tile("vega per point", number(a.vega, 0), ofLimit(`vega:${a.name}`)),
+      tile("stress loss", number(a.stress_loss, 0), ofLimit("stress_loss")));
     return row;
   }));
   const units = new Map(positions.map((p) => [p.symbol, Number(p.units)]));
   $("bands").replaceChildren(...bands.flatMap((band) => bandOf(units.get(band.symbol), band)));
+}
+
+function regime({ regimes, intensity }) {
+  const shocks = `shocks ${number(intensity, 1)} × calm`;
+  if (!regimes.length) return ["–", shocks];
+  const { name, probability } = regimes.reduce((a, b) => (b.probability > a.probability ? b : a));
+  return [name, `${number(100 * probability, 0)} % likely, ${shocks}`];
 }
 
 function bandOf(units, { symbol, lower, upper }) {
@@ -38,10 +47,13 @@ function bandOf(units, { symbol, lower, upper }) {
 
 export function breakers({ breakers: all }) {
   const quiet = all.filter((b) => b.level === "ACTIVE" && !b.suspicious && !b.latched), loud = all.filter((b) => !quiet.includes(b));
-  table($("breakers"), ["breaker", "takes", "why", "since", ""], loud.map((b) => ({ bad: true,
-    cells: [b.name, b.level + (b.suspicious ? ", in doubt" : ""), b.reason, b.since === null ? "–" : clock(b.since),
-      b.latched ? button("Acknowledge", "acknowledge", b.name) : "goes by itself"] })), "None has tripped.");
-  $("quiet").textContent = `${quiet.length} are quiet`;
+  $("breakers").replaceChildren(...loud.map((b) => {
+    const line = piece("li", piece("b", `▲ ${b.name}`)), since = b.since === null ? "" : ` since ${clock(b.since)}`;
+    line.append(b.level === "ACTIVE" ? " is in doubt: " : ` takes ${b.level}${since}: `, `${b.reason}. `);
+    line.append(b.latched ? button("Acknowledge", "acknowledge", b.name) : "It recovers by itself.");
+    return line;
+  }));
+  $("quiet").textContent = `${loud.length ? "The other" : "All"} ${quiet.length} are quiet`;
   $("silent").textContent = quiet.map((b) => b.name).join(", ");
 }
 

@@ -37,7 +37,8 @@ def _options(asset: str, spot: Decimal, starts: int, currency: str) -> Iterator[
     unit = Decimal(1).scaleb(spot.adjusted() - 1)  # of a price of 60,000: 1,000
     tick, lot = unit / 200, unit.scaleb(-unit.adjusted() - 2)
     fee, cap = Decimal("0.0003"), lot * 100_000
-    strikes = sorted({Decimal(f"{round(spot * Decimal(each) / unit) * unit:f}") for each in MONEYNESS})
+    step = unit / 2
+    strikes = sorted({Decimal(f"{round(spot * Decimal(each) / step) * step:f}") for each in MONEYNESS})
     rights: tuple[Right, ...] = ("call", "put")
     for days in DAYS:
         expiry = (starts // DAY + days) * DAY + EXPIRES

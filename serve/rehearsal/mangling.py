@@ -31,7 +31,7 @@ async def answered(request: web.Request, reply: Reply, fate: str | None) -> web.
     if fate == "connection_dropped":
         return cut(request)
     if fate == "reply_truncated":
-        return web.Response(body=whole[: len(whole) // 2], content_type="application/json")
+        return await _broken_off(request, whole)
     if fate in ("reply_html", "reply_502"):
         return web.Response(text=PAGE, status=200 if fate == "reply_html" else 502, content_type="text/html")
     if fate == "reply_delayed":
@@ -44,6 +44,16 @@ def cut(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
+
+
+async def _broken_off(request: web.Request, whole: bytes) -> web.StreamResponse:
+    """Half of it, and then the connection is gone."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(whole))})
+    await response.prepare(request)
+    await response.write(whole[: len(whole) // 2])
+    await asyncio.sleep(0.01)
+    cut(request)
+    return response
 
 
 async def _silent(request: web.Request) -> None:

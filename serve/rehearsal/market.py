@@ -40,7 +40,7 @@ class Scenario:
     hours: int
     data: tuple[tuple[str, str], ...] = (("BTC", "btc"),)  # asset, its bars
     seed: int = 0
-    step: int = 60_000  # milliseconds; a part of an hour
+    step: int = 60_000  # milliseconds; a part of an hour, and no longer than `Rules.stale_after`
     depth: float = 5_000_000.0  # quote currency on each side of a calm perpetual
 
 

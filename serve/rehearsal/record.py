@@ -31,6 +31,22 @@ class Recorded:
         """
         self._file = path.open("a+b", buffering=0)
         try:
+            self.commands = self._taken_up(path, rules)
+        except BadInput:
+            self.close()
+            raise
+
+    def apply(self, command: Command) -> tuple[Happening, ...]:
+        self._write(command)
+        self.commands += 1
+        return self.exchange.apply(command)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _taken_up(self, path: Path, rules: Rules) -> int:
+        """How many commands there were."""
+        try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BadInput(f"{path} is in use by another rehearsal; end that one, or give another file") from None
@@ -42,15 +58,7 @@ class Recorded:
             raise BadInput(f"{path} records a rehearsal of other rules; give another file, or remove this one")
         for number, line in enumerate(lines[1:], 2):
             self.exchange.apply(_read(path, number, line))
-        self.commands = len(lines) - 1 if lines else 0
-
-    def apply(self, command: Command) -> tuple[Happening, ...]:
-        self._write(command)
-        self.commands += 1
-        return self.exchange.apply(command)
-
-    def close(self) -> None:
-        self._file.close()
+        return max(len(lines) - 1, 0)
 
     def _whole(self) -> list[bytes]:
         """The lines that were written whole; a torn end is cut off."""

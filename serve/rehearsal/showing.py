@@ -53,7 +53,7 @@ def ticker(state: State, name: str) -> Ticker:
         *bands(state, listed),
         funding_rate(state, name) if listed.kind == "perpetual" else None,
         open_interest,
-        tape.volume(state.now),
+        tape.volume,
         mark.volatility if option else None,
         _implied(state, listed, bid) if option else None,
         _implied(state, listed, ask) if option else None,

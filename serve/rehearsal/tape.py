@@ -18,24 +18,25 @@ class Tape:
         self.trades: deque[Printed] = deque(maxlen=KEPT)
         self.minutes: list[Candle] = []
         self.fundings: list[Funding] = []
+        self.volume = ZERO  # base units traded in the last 24 hours
+        self._day = deque[tuple[int, Decimal]]()
 
     def marked(self, time: int, price: Decimal) -> None:
         """A minute opens at the mark."""
         start = time - time % MINUTE
         if not self.minutes or self.minutes[-1].time < start:
             self.minutes.append(Candle(start, price, price, price, price, ZERO))
+        while self._day and self._day[0][0] <= time - DAY:
+            self.volume -= self._day.popleft()[1]
 
     def traded(self, trade: Printed) -> None:
         self.trades.append(trade)
         self.marked(trade.time, trade.price)
+        self._day.append((trade.time, trade.size))
+        self.volume += trade.size
         price, last = trade.price, self.minutes[-1]
         high, low = max(last.high, price), min(last.low, price)
         self.minutes[-1] = Candle(last.time, last.open, high, low, price, last.volume + trade.size)
-
-    def volume(self, now: int) -> Decimal:
-        """Base units traded in the last 24 hours."""
-        recent = (candle.volume for candle in self.minutes[-DAY // MINUTE :] if candle.time > now - DAY)
-        return sum(recent, ZERO)
 
     def candles(self, since: int, interval: int) -> tuple[Candle, ...]:
         """Those that start at `since` or later, oldest first; `interval` in milliseconds, whole minutes."""

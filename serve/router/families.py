@@ -27,9 +27,10 @@ class Families:
         self._open[family.order.order] = family.order.time
 
     def having(self, order: str) -> tuple[str, ...]:
-        """The venues whose child of an order has not ended."""
-        family = self._all.get(order)
-        return () if family is None else tuple(venue for venue, child in family.children.items() if not child.over)
+        """The venues whose child of an order has not ended; none once the order has."""
+        if order not in self._open:
+            return ()
+        return tuple(venue for venue, child in self._all[order].children.items() if not child.over)
 
     def symbol(self, order: str) -> str:
         return self._all[order].order.symbol

@@ -126,8 +126,9 @@ class Family:
         return self
 
     def concluding(self, now: int) -> Told:
-        """What is told once every child has ended, and only once."""
-        if self.concluded or not all(child.over for child in self.children.values()):
+        """What is told once nothing more can fill, and only once."""
+        whole = self.filled == self.order.units
+        if self.concluded or not (whole or all(child.over for child in self.children.values())):
             return self, ()
         return replace(self, concluded=True), self._end(now)
 

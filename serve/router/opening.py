@@ -23,7 +23,7 @@ from serve.venues.exchange import Exchange
 from serve.venues.floor import Place, Sent
 from serve.venues.lanes import Lanes
 from serve.venues.live import Live
-from serve.venues.opening import INSTANCE, clock_of, ends, part, told, warmed
+from serve.venues.opening import INSTANCE, clock_of, ends, part, rested, told, warmed
 
 
 def placed(
@@ -39,7 +39,7 @@ def placed(
     before, lanes, begun = told(past), {venue: Lanes() for venue in settings.venues}, list[Exchange]()
     instance = str(before.get("instance") or secrets.token_hex(INSTANCE)[:INSTANCE])
     try:
-        clock = clock_of(_rehearsal(settings), lambda: [each.rest() for each in begun])
+        clock = clock_of(_rehearsal(settings), lambda: rested(begun))
         parts, kept = _parts(settings, market, (config.name, instance), before, lanes, clock)
         histories = warmed(next(iter(parts.values())), market, config.clocks.warmup_bars, clock.now())
         for venue, exchange in parts.items():

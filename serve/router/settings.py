@@ -62,6 +62,11 @@ class Routing(Section):
         return self
 
     @property
+    def exchanges(self) -> tuple[ExchangeSettings, ...]:
+        """Every one that is traded on."""
+        return tuple(self.venues.values())
+
+    @property
     def horizon(self) -> Horizon:
         return Horizon(self.holding_hours * HOUR, self.volatility, self.capital)
 

@@ -66,8 +66,8 @@ class Routed:
         return self._each(shares, lambda venue: self._asked(venue, replace(order, units=shares[venue])))
 
     def cancel(self, order: CancelOrder) -> tuple[Event, ...]:
-        """At every venue that may have a part of it."""
-        return self._each(self._families.having(order.order), lambda venue: self._asked(venue, order))
+        """At every venue that may have a part of it; what rests although it ended, may be anywhere."""
+        return self._each(self._families.having(order.order) or self._parts, lambda venue: self._asked(venue, order))
 
     def look_up(self, order: LookUp) -> tuple[Event, ...]:
         """At every venue that may have a part of it."""

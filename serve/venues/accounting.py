@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from decimal import Decimal
 
+from serve.account import Held, MarginAccount
 from serve.clock import Clock
 from serve.commands import Ask
-from serve.dialects import Delivery, Payment
+from serve.dialects import Delivery, Money, Payment
 from serve.events import (
     BalanceReport,
     Deleveraged,
@@ -22,6 +24,7 @@ from serve.venues.connection import Connection
 from serve.venues.ordering import OVERLAP, Ordering, Tell
 from serve.venues.tracks import Tracks
 
+Mark = Callable[[str], float | None]
 TRIES = 3  # of a report, as a session does not begin without it
 PAUSE = 0.2  # seconds on the wall between them
 
@@ -36,10 +39,12 @@ class Accounting:
         tracks: Tracks,
         symbols: Mapping[str, str],
         tell: Tell,
+        mark: Mark,
         clock: Clock,
     ) -> None:
+        """`mark`: of ccxt's symbol, where one is known."""
         self._line, self._ordering, self._tracks, self._symbols = line, ordering, tracks, symbols
-        self._tell, self._clock = tell, clock
+        self._tell, self._mark, self._clock = tell, mark, clock
         self._paid = set[str]()  # payments and deliveries that were told
         self._since = 0  # up to when the account was looked at, by the exchange's clock
         self._silent = False
@@ -120,8 +125,24 @@ class Accounting:
         await self._polled()
         asked = self._clock.now()
         money = await self._line.dialect.money(self._ordering.questions, self._listed)
+        held = await self._line.dialect.positions(self._ordering.questions, self._listed)
         use = float(money.maintenance / money.equity) if money.equity > 0 else float(money.maintenance > 0) * 1e9
-        return BalanceReport(0, asked, money.cash, use)
+        return BalanceReport(0, asked, money.cash, use, self._accounts(money, held))
+
+    def _accounts(self, money: Money, held: Mapping[str, Decimal]) -> tuple[MarginAccount, ...]:
+        """Each asset bears maintenance by its share of the notional held. None where an option is held, as its delta is
+        the core's to compute, or something that is not quoted: the core then goes by its own account.
+        """
+        units = {symbol: amount for symbol, amount in held.items() if amount != 0}
+        marks = {symbol: self._mark(symbol) for symbol in units}
+        assets = {symbol: asset for asset, symbol in self._line.settings.quotes.items()}
+        if None in marks.values() or not units.keys() <= assets.keys():
+            return ()
+        worth = {symbol: abs(amount) * Decimal(str(marks[symbol])) for symbol, amount in units.items()}
+        whole = sum(worth.values(), Decimal(0))
+        holds = (Held(assets[s], units[s], money.maintenance * worth[s] / whole) for s in units)
+        legs = tuple((self._leg(symbol), amount) for symbol, amount in held.items())
+        return (MarginAccount(self._line.settings.name, money.equity, tuple(holds), legs),)
 
     async def _time(self) -> VenueTime:
         """The least skew that the answer proves."""

@@ -46,7 +46,7 @@ class Exchange:
         settings, symbols, tell = line.settings, instruments.symbols, self._events.put
         self._settings, self._tracks = settings, tracks
         self._ordering = Ordering(line, tracks, symbols, tell, clock)
-        self._accounting = Accounting(line, self._ordering, tracks, symbols, tell, clock)
+        self._accounting = Accounting(line, self._ordering, tracks, symbols, tell, self._mark, clock)
         self._streams = Streams(line, settings.quotes, self._ordering, tell, self._shown, clock)
         self._rests: dict[str, int] = {}  # when orders that rest expire
         self._turned = clock.now()
@@ -167,6 +167,10 @@ class Exchange:
 
     def _fault(self, what: str, error: Exception) -> None:
         self._events.put(Malformed(0, self._settings.name, what, self._line.secrets.words(error)))
+
+    def _mark(self, symbol: str) -> float | None:
+        reading = self._streams.readings.get(symbol)
+        return None if reading is None else reading.mark
 
     def _turning(self) -> bool:
         """Whether the decision loop turned within the dead man's time."""

@@ -78,7 +78,8 @@ class Instruments:
         for holding in (*state.book.holdings.values(), *told):
             book[_terms(holding)] = book.get(_terms(holding), ZERO) + holding.units
         for name, units in state.venue.positions.items():
-            if name not in self.market.symbols and book.get(self._described(name)) != units:
+            terms = None if name in self.market.symbols else self._described(name)
+            if name not in self.market.symbols and (terms is None or book.get(terms) != units):
                 where = self.line.settings.name
                 return f"{units} of {name} is held at {where}, and neither our fills nor the book explain it"
         return None

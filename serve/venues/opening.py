@@ -20,6 +20,7 @@ from serve.setup import listings
 from serve.source import Source
 from serve.state import State
 from serve.venues import wire
+from serve.venues.checking import checked
 from serve.venues.connection import Connection
 from serve.venues.exchange import Exchange
 from serve.venues.floor import Place, Sent
@@ -42,7 +43,7 @@ def placed(
     lanes, before, begun = Lanes(), told(past), list[Exchange]()
     instance = str(before.get("instance") or secrets.token_hex(INSTANCE)[:INSTANCE])
     try:
-        clock = clock_of(settings.rehearsal, lambda: [each.rest() for each in begun])
+        clock = clock_of(settings.rehearsal, lambda: rested(begun))
         exchange, contracts = part(settings, market, (config.name, instance), before, lanes, clock)
         histories = warmed(exchange, market, config.clocks.warmup_bars, clock.now())
         for leg, listing in {**listings(config), **({} if state is None else state.listings)}.items():
@@ -75,24 +76,6 @@ def part(
     return Exchange(line, lanes, instruments, Tracks(line.dialect, *named), clock), contracts
 
 
-async def checked(line: Connection) -> None:
-    """Loads the markets, and sees what the key may do. Raises StartRefused."""
-    x, name = line.made(), line.settings.name
-    try:
-        await line.loaded(x)
-        rights = await line.dialect.rights(x)
-    except wire.AuthenticationError as error:
-        raise StartRefused(f"{name} does not accept the key: {line.secrets.words(error)}") from None
-    except wire.CcxtError as error:
-        raise StartRefused(f"{name} cannot be asked what the key may do: {line.secrets.words(error)}") from None
-    finally:
-        await x.close()
-    if not rights.trade:
-        raise StartRefused(f"{name}: the key may not trade; give it that permission")
-    if rights.withdraw:
-        raise StartRefused(f"{name}: the key may withdraw, which hedging never needs; make one that may not")
-
-
 def warmed(exchange: Exchange, market: Market, bars: int, now: int) -> tuple[History, ...]:
     """Closes of as many bars as the exchange has, up to those that the filters want."""
     found = []
@@ -115,7 +98,13 @@ def told(past: Sequence[Event]) -> dict[str, Any]:
     return found
 
 
-def clock_of(rehearsal: str | None, settle: Callable[[], object]) -> Clock:
+def rested(each: Sequence[Exchange]) -> None:
+    """What a rehearsal's clock waits for before it goes on."""
+    for one in each:
+        one.rest()
+
+
+def clock_of(rehearsal: str | None, settle: Callable[[], None]) -> Clock:
     return RealClock() if rehearsal is None else RehearsalClock(rehearsal, settle)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from envs.calibration import read_toml
 from envs.types import BadInput
+from serve.private import text_of
 from serve.rehearsal.protocols import TRADER
 from serve.venues.settings import Keys
 
@@ -53,12 +53,10 @@ def read(keys: Keys, needed: Sequence[str]) -> Secrets:
 
 def _of_file(file: Path) -> dict[str, str]:
     try:
-        mode = stat.S_IMODE(file.stat().st_mode)
-    except OSError as error:
-        raise BadInput(f"{file}: cannot be read ({error.strerror}); write the exchange's keys there") from None
-    if mode & 0o077:
-        raise BadInput(f"{file}: others may read it (mode {mode:03o}); run `chmod 600 {file}`")
-    return {name: str(value) for name, value in read_toml(file).items()}
+        found = tomllib.loads(text_of(file, "write the exchange's keys there"))
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f'{file}: not valid TOML ({error}); write a line such as apiKey = "..."') from None
+    return {name: str(value) for name, value in found.items()}
 
 
 def _whole(found: Mapping[str, str], needed: Sequence[str], where: str) -> Secrets:
@@ -70,4 +68,5 @@ def _whole(found: Mapping[str, str], needed: Sequence[str], where: str) -> Secre
 def rehearsed(needed: Sequence[str]) -> Secrets:
     """Those of the rehearsal exchange's trader, which are none."""
     known = {"apiKey": TRADER.key, "secret": TRADER.secret, "password": TRADER.passphrase}
+    known |= {"walletAddress": TRADER.wallet, "privateKey": TRADER.private_key}
     return Secrets({name: known[name] for name in needed})

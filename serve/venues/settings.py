@@ -52,3 +52,8 @@ class ExchangeSettings(Section):
     poll_seconds: Positive  # between looks at fills and funding that no message told of
     surface_seconds: NonNegative  # between looks at the listed volatilities; 0: never
     dead_man_seconds: Positive  # after which the exchange cancels what rests, unless the decision loop turns
+
+    @property
+    def exchanges(self) -> tuple[ExchangeSettings, ...]:
+        """Every one that is traded on."""
+        return (self,)

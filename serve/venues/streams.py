@@ -104,7 +104,8 @@ class Streams:
         try:
             done, _ = await asyncio.wait([ends, *tasks], return_when=asyncio.FIRST_COMPLETED)
             self.end("; ".join(self._line.secrets.words(error) for each in done if (error := each.exception())))
-            return ends.result()
+            why: str = ends.result()
+            return why
         finally:
             await self._buried(x, tasks)
 

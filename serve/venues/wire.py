@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import ccxt
-import ccxt.pro
+import ccxt  # type: ignore[import-untyped]
+import ccxt.pro  # type: ignore[import-untyped]
 
 OrderNotFound = ccxt.OrderNotFound
 InvalidOrder = ccxt.InvalidOrder
@@ -35,7 +35,8 @@ def rejected(error: Exception) -> bool:
 def made(name: str, settings: Mapping[str, Any], heard: Heard | None = None, own: type | None = None) -> Any:
     """A ccxt.pro exchange that tells `heard` of every message of its websockets before it reads it itself.
 
-    `own`: a class whose methods take the place of ccxt's.
+    It sends every request once: aiohttp sends a GET again when the connection is lost under it, and there are exchanges
+    where that is an order. `own`: a class whose methods take the place of ccxt's.
     """
 
     class Hooked(*((own,) if own else ()), getattr(ccxt.pro, name)):  # type: ignore[misc]
@@ -43,6 +44,10 @@ def made(name: str, settings: Mapping[str, Any], heard: Heard | None = None, own
             if heard is not None and isinstance(message, Mapping):
                 heard(message)
             return super().handle_message(client, message)
+
+        def open(self, lazy: bool = False) -> None:
+            super().open(lazy)
+            self.session._retry_connection = False
 
     Hooked.__name__ = name
     return Hooked(dict(settings))

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -19,6 +15,7 @@ from serve.events import Heartbeat, Operator
 from serve.journal import Journal
 from serve.paging import Message, Pager, Rules, Severity
 from serve.watchdog import Services, Watchdog
+from tests.serve.processes import private, webhook
 from tests.serve.support import START
 
 RULES = Rules(silent_seconds=60, fence_seconds=120, repeat_seconds=600)
@@ -34,26 +31,6 @@ class Noted:
         if not self.away:
             self.messages.append(message)
         return not self.away
-
-
-@pytest.fixture
-def hook() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """A webhook on loopback, and what it got."""
-    got = list[dict[str, str]]()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"json://127.0.0.1:{server.server_port}/", got
-        server.shutdown()
 
 
 def test_a_silent_hedger_is_paged_fenced_once_and_heard_again(tmp_path: Path) -> None:
@@ -88,12 +65,10 @@ def test_what_cannot_be_sent_is_tried_again(tmp_path: Path) -> None:
         assert [each.key for each in sender.messages] == ["loss"]
 
 
-def test_a_webhook_gets_the_words(hook: tuple[str, list[dict[str, str]]], tmp_path: Path) -> None:
-    url, got = hook
-    file = tmp_path / "urls"
-    file.touch(0o600)
-    file.write_text(f"# the desk\n{url}\n")
-    assert Services(file).send(Message("loss", Severity.CRITICAL, "loss takes HALTED"))
+def test_a_webhook_gets_the_words(tmp_path: Path) -> None:
+    with webhook() as (url, got):
+        file = private(tmp_path / "urls", f"# the desk\n{url}\n")
+        assert Services(file).send(Message("loss", Severity.CRITICAL, "loss takes HALTED"))
     assert (got[0]["message"], got[0]["title"], got[0]["type"]) == ("loss takes HALTED", "Rehedge critical", "failure")
 
 

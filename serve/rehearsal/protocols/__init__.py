@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -29,6 +30,15 @@ class Key:
     account: str
     passphrase: str = ""
     permissions: frozenset[str] = frozenset({"read", "trade"})  # and "withdraw"
+
+    @property
+    def wallet(self) -> str:
+        """The account's address, where a venue's accounts are addresses."""
+        return "0x" + sha256(self.account.encode()).hexdigest()[:40]
+
+    @property
+    def private_key(self) -> str:
+        return "0x" + sha256(self.secret.encode()).hexdigest()
 
 
 TRADER = Key("rehearsal-trade", "rehearsal-secret", "trader", "rehearsal-pass")

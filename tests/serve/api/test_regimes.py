@@ -39,7 +39,8 @@ def of(omega: tuple[float, ...]) -> Regimes:
         ((0.3,), ()),
         ((0.1, 0.9), ("calm", "storm")),
         ((0.9, 0.1, 0.4), ("calm", "restless", "storm")),
-        ((0.4, 0.9, 0.1, 0.2), ("calm", "restless 1", "restless 2", "storm")),
+        ((0.4, 0.9, 0.1, 0.2), ("calm", "restless", "rough", "storm")),
+        ((0.4, 0.9, 0.1, 0.2, 0.6), ("calm", "level 2", "level 3", "level 4", "storm")),
     ],
 )
 def test_regimes_are_named_by_their_variance(omega: tuple[float, ...], names: tuple[str, ...]) -> None:

@@ -89,14 +89,14 @@ class House:
     faults: Faults
     overheard: Overheard
     dialect: Dialect
-    credentials: dict[str, str]
     server: Server
     market: Still
     opened: list[Any] = field(default_factory=list)
 
     def client(self, key: Key = TRADER, heard: Any = None) -> Any:
         """Real ccxt, as the adapter makes it."""
-        secrets = {"apiKey": key.key, "secret": key.secret, "password": key.passphrase} | self.credentials
+        secrets = {"apiKey": key.key, "secret": key.secret, "password": key.passphrase}
+        secrets |= {"walletAddress": key.wallet, "privateKey": key.private_key}
         keys = {name: secrets[name] for name in self.dialect.credentials}
         settings = {**keys, "urls": {"api": self.dialect.urls(self.address)}, "timeout": 5_000, "rateLimit": 1}
         self.opened.append(self.dialect.made(settings, heard))
@@ -117,7 +117,7 @@ class House:
 
 
 @asynccontextmanager
-async def house(name: str, tmp_path: Path, *more: Instrument, **credentials: str) -> AsyncIterator[House]:
+async def house(name: str, tmp_path: Path, *more: Instrument) -> AsyncIterator[House]:
     """One exchange that speaks this venue's protocol, and this venue's dialect."""
     exchange = Exchange(Rules((PERPETUAL, *more), seed=3))
     faults, overheard = Faults((), tmp_path / "faults"), Overheard(protocol(name, KEYS))
@@ -127,7 +127,7 @@ async def house(name: str, tmp_path: Path, *more: Instrument, **credentials: str
         floor.apply(command)
     server = Server(floor, faults, [overheard], START, START + 86_400_000)
     runner, port = await opened(server, 0)
-    own = House(f"http://127.0.0.1:{port}", floor, faults, overheard, dialect(name), credentials, server, market)
+    own = House(f"http://127.0.0.1:{port}", floor, faults, overheard, dialect(name), server, market)
     try:
         yield own
     finally:

@@ -82,6 +82,22 @@ def test_what_a_perpetual_gains_is_worth_and_moves_to_the_balance_when_it_closes
     assert desk.exchange.account("ann").positions[0].entry == 1010
 
 
+def test_the_tape_keeps_candles_and_the_days_volume() -> None:
+    desk = Desk()
+    desk.trade("ann", "bob", "1", "1001")
+    desk.trade("ann", "bob", "2", "999")
+    desk.move(1000, minutes=90)
+    desk.trade("ann", "bob", "3", "1002")
+    first, last = desk.exchange.candles("BTC-PERP", interval=HOUR)
+    assert (first.open, first.high, first.low, first.close, first.volume) == (1000, 1001, 999, 999, 3)
+    assert (last.time, last.open, last.close, last.volume) == (START + HOUR, 1000, 1002, 3)
+    assert desk.exchange.candles("BTC-PERP", since=START + HOUR, interval=HOUR) == (last,)
+    assert desk.exchange.ticker("BTC-PERP").volume == 6
+    assert desk.exchange.ticker("BTC-PERP").open_interest == 6
+    desk.move(1000, minutes=23 * 60)
+    assert desk.exchange.ticker("BTC-PERP").volume == 3
+
+
 @pytest.mark.parametrize(
     ("rule", "premium", "rate"),
     [

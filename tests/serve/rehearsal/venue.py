@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -120,6 +121,7 @@ async def deribit(venue: Venue, key: Key = TRADER, **more: Any) -> AsyncIterator
         yield exchange
     finally:
         await exchange.close()
+        await asyncio.sleep(0)  # a connection that was cut is closed a turn later
 
 
 async def control(venue: Venue, until: int) -> int:

@@ -30,17 +30,21 @@ FATES = ["works", "works", "fills", "refuses", "breaks", "vanishes", "is late", 
 class Trading(RuleBasedStateMachine):
     """The core is played by `serve.orders`, which raises for whatever may not be told."""
 
-    @initialize(count=st.integers(1, 3))
-    def opened(self, count: int) -> None:
+    @initialize(fates=st.lists(st.sampled_from(FATES), min_size=6, max_size=9))
+    def opened(self, fates: list[Any]) -> None:
+        """With two venues or three, and an order at all of them."""
+        count = len(fates) // 3
         self.fakes = [Fake(f"v{number}", asks=(("100", "3"), (str(101 + number), "9"))) for number in range(count)]
         self.venue, self.now = routed(*self.fakes), START
         self.core: dict[str, Order] = {}
         self.sent: dict[str, SubmitOrder] = {}
         self.past: list[Event] = []
+        self.an_order_goes_out("9", fates[:count], False)
+        self.an_order_goes_out("-30", fates[count:], False)
 
     @rule(
         units=st.sampled_from(["0.1", "2", "-5", "9", "30"]),
-        fates=st.lists(st.sampled_from(FATES), min_size=3),
+        fates=st.lists(st.sampled_from(FATES), min_size=3, max_size=3),
         rests=st.booleans(),
     )
     def an_order_goes_out(self, units: str, fates: list[Any], rests: bool) -> None:
@@ -119,6 +123,11 @@ class Trading(RuleBasedStateMachine):
             assert abs(sum(shares)) <= abs(made.units)
 
     @invariant()
+    def nothing_is_at_a_venue_of_an_order_that_ended(self) -> None:
+        for name, each in getattr(self, "core", {}).items():
+            assert each.reserved or all(at.left == 0 for fake in self.fakes for at in self.at(fake, name))
+
+    @invariant()
     def fills_told_are_fills_made(self) -> None:
         for name, each in getattr(self, "core", {}).items():
             assert abs(each.filled) <= abs(self.truth(name))
@@ -169,7 +178,7 @@ def test_no_child_is_lost_or_doubled() -> None:
         Trading,
         settings=settings(
             max_examples=60,
-            stateful_step_count=25,
+            stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             derandomize=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
@@ -93,7 +93,7 @@ def test_it_is_rejected_only_where_every_child_is() -> None:
 
 
 def test_it_is_unknown_while_a_child_is_and_what_raises_is_unknown() -> None:
-    a, b, venue = two()
+    _, b, venue = two()
     b.fate = "breaks"
     told = venue.submit(order())
     assert told[-1] == OutcomeUnknown(START, "desk-000001", "b: ConnectionError: reset")
@@ -117,6 +117,15 @@ def test_a_cancel_goes_to_the_children_that_have_not_ended() -> None:
     assert venue.cancel(CancelOrder(START, "desk-000001"))[-1] == Cancelled(START, "desk-000001")
     assert b.orders["desk-000001"].over
     assert not a.orders["desk-000001"].over
+
+
+def test_what_rests_although_it_ended_is_cancelled_wherever_it_is() -> None:
+    a, _, venue = two()
+    venue.submit(order(units="5"))
+    a.mail = [Cancelled(0, "desk-000001")]
+    venue.passed(START)
+    venue.cancel(CancelOrder(START, "desk-000001"))
+    assert a.orders["desk-000001"].over
 
 
 def test_an_order_that_was_seen_is_never_sent_again() -> None:
@@ -157,6 +166,7 @@ def test_a_reduce_only_order_goes_where_there_is_something_to_reduce() -> None:
     a, b, venue = two()
     a.fate = b.fate = "fills"
     venue.submit(order(units="8"))
+    a.fate = b.fate = "fills"
     venue.submit(order(2, units="-6", reduce_only=True))
     assert a.orders["desk-000002"].order.units == D(-5)
     assert b.orders["desk-000002"].order.units == D(-1)
@@ -223,7 +233,7 @@ def test_reports_are_told_once_all_have_reported_and_as_old_as_the_oldest() -> N
 
 
 def test_resting_children_are_their_order_and_foreign_orders_stay() -> None:
-    a, b, venue = two()
+    _, b, venue = two()
     venue.submit(order())
     b.submit(replace(order(), order="somebody"))
     assert venue.report(Ask(START, "orders")) == (OrdersReport(START, ("desk-000001", "somebody")),)
@@ -263,7 +273,7 @@ def test_listed_volatilities_are_one_venues() -> None:
 
 
 def test_the_book_is_that_of_the_venues_which_are_in() -> None:
-    a, b, venue = two()
+    a, _, venue = two()
     assert [str(level.price) for level in venue.book(LEG).asks] == ["100", "101", "102", "103"]
     for number in (1, 2):
         a.fate = "refuses"
@@ -275,7 +285,7 @@ def test_the_book_is_that_of_the_venues_which_are_in() -> None:
 class Kept:
     """As much of the core's state as is asked for."""
 
-    venue: VenueSide = VenueSide()
+    venue: VenueSide = field(default_factory=VenueSide)
 
 
 def test_a_position_that_a_venue_cannot_explain_is_named_with_the_venue() -> None:
