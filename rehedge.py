@@ -24,6 +24,7 @@ COMMANDS = {  # name: (module:function, what it does)
     "walk": ("train.walk_command:command", "Calibrate and train on the past, judge on what follows, fold by fold."),
     "models": ("train.models:app", "List, show, verify and promote trained models."),
     "serve": ("serve.cli:serve", "Hedge live on paper with a trained policy."),
+    "rehearse": ("serve.rehearsal.command:rehearse", "Run your settings on an exchange that misbehaves."),
     "status": ("serve.api.status:status", "How a hedger stands; --watch keeps on showing it."),
     "logs": ("serve.api.status:logs", "What a hedger did and does, in plain words."),
     "halt": ("serve.operating:halt", "Stop a hedger: cancel every order and send none."),

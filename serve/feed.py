@@ -11,6 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
+from pandas import DatetimeIndex
+
 from envs import funding, marks
 from envs.history import load_bars, load_funding
 from envs.types import BadInput
@@ -191,7 +193,8 @@ def read_bars(path_or_name: str) -> list[Bar]:
 def read_funding(path_or_name: str) -> dict[int, float]:
     """Per year, by the day since 1970. Raises BadInput."""
     rates = load_funding(path_or_name)
-    return {round(day.timestamp() * SECOND) // DAY: float(rate) for day, rate in rates.items()}
+    days = (round(day.timestamp() * SECOND) // DAY for day in DatetimeIndex(rates.index))
+    return dict(zip(days, map(float, rates), strict=True))
 
 
 def split(bars: list[Bar], first: int, count: int, warmup: int, length: int) -> tuple[tuple[float, ...], list[Bar]]:

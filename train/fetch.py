@@ -57,8 +57,8 @@ def fetched(
     path = out.with_name(out.name + ".part")
     with taken_up(path, request) as part:
         if part.known < request.last:
-            for until, rows in source().pages(part.known):
-                part.add(until, rows)
+            for until, page in source().pages(part.known):
+                part.add(until, page)
                 progress((until - request.first) / (request.last - request.first))
         rows = part.rows()
         if not rows:

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import tomli_w
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from envs.calibration import Section, validated
 from envs.types import BadInput
@@ -98,8 +98,13 @@ def revoked(path: Path, name: str) -> None:
 
 
 def _read(path: Path) -> TokenFile:
+    """What is wrong is told by its field and never by its value, which may be a secret."""
     try:
-        return validated(TokenFile, tomllib.loads(text_of(path, "make it with `rehedge token add`")), str(path))
+        return TokenFile.model_validate(tomllib.loads(text_of(path, "make it with `rehedge token add`")))
+    except ValidationError as error:
+        loc = error.errors()[0]["loc"]
+        field = ".".join(str(part) if part in ("tokens", "scope", "hash") else "*" for part in loc)
+        raise BadInput(f"{path}: {field} is not what it must be; make the entry with `rehedge token add`") from None
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{path}: no TOML: {error}") from None
 

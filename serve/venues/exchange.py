@@ -99,7 +99,7 @@ class Exchange:
         if now >= self._polls:
             self._polls = now + round(self._settings.poll_seconds * SECOND)
             self._lanes.send(self._accounting.poll())
-        if self._settings.surface_seconds > 0 and now >= self._surfaces:
+        if self._settings.surface_seconds > 0 and now >= self._surfaces and self._streams.readings:
             self._surfaces = now + round(self._settings.surface_seconds * SECOND)
             for asset in self._settings.quotes:
                 self._lanes.send(self._surface(asset))

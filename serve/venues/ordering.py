@@ -6,6 +6,7 @@ is looked up by our id, never sent again. Everything here runs on the lanes' thr
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
@@ -197,5 +198,4 @@ class Ordering:
         return self._line.secrets.words(error)
 
     async def close(self) -> None:
-        for x in (self.orders, self.cancels, self.questions):
-            await x.close()
+        await asyncio.gather(*(x.close() for x in (self.orders, self.cancels, self.questions)))

@@ -45,7 +45,7 @@ def _market(
     count = 0 if source.follow is not None else source.days * DAY // bar
     records = [feeds.read_bars(name) for name in source.bars]
     parts = [feeds.split(bars, source.first, count, config.clocks.warmup_bars, bar) for bars in records]
-    paid = [feeds.read_funding(name) for name in source.funding] or [None] * len(parts)
+    paid = [feeds.read_funding(name) for name in source.funding] or [{} for _ in parts]
     each = zip(market.assets, parts, paid, strict=True)
     models = {name: QuoteModel(market, name, closes, rates) for name, (closes, _), rates in each}
     if source.follow is not None:

@@ -124,7 +124,7 @@ def test_a_transfer_is_proposed_ahead_of_the_limit_once_and_nothing_is_traded() 
     state, outputs = go(hedged(), told(0.08))
     (made,), (alert,) = of(outputs, Proposal), of(outputs, Alert)
     assert (made.account, made.source, made.in_time) == (PERP, "outside", True)
-    assert made.distance == pytest.approx(0.0125 * (1 / 0.08 - 1))
+    assert made.distance == pytest.approx(0.0125 * (1 / 0.08 - 1), abs=1e-6)
     notional = float(state.ledger.position(PERP)) * SPOT
     assert float(made.amount) == pytest.approx((0.5 - made.distance) * notional, abs=0.02)
     assert f"move {made.amount:,.2f} from outside to BTC-PERP" in alert.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,9 +47,14 @@ def carry_task(claim: Spot | Perpetual) -> Task:
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """Bars, and daily funding."""
     folder = tmp_path_factory.mktemp("bars")
-    rows = [f"{show(START // DAY * DAY + k * DAY)[:10]}T00:00:00Z,{mean}" for k, mean in enumerate(MEANS)]
+    return str(write_bars(folder / "bars.csv", swing=0.012)), funding_file(folder, MEANS)
+
+
+def funding_file(folder: Path, means: Sequence[float]) -> str:
+    """Of the days from START's on."""
+    rows = [f"{show(START // DAY * DAY + k * DAY)[:10]}T00:00:00Z,{mean}" for k, mean in enumerate(means)]
     (folder / "funding.csv").write_text("\n".join(["time,funding_mean", *rows]) + "\n")
-    return str(write_bars(folder / "bars.csv", swing=0.012)), str(folder / "funding.csv")
+    return str(folder / "funding.csv")
 
 
 def served(folder: Path, files: tuple[str, str]) -> tuple[Core, list[Event], list[Output]]:

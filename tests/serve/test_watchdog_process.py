@@ -1,4 +1,4 @@
-"""The dead-man alert, with real processes: a hedger is killed, a person is paged, and what starts again sends nothing."""
+"""The dead-man alert, with real processes: a hedger is killed, a person is paged, what starts again sends nothing."""
 
 from __future__ import annotations
 

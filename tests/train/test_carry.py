@@ -39,7 +39,7 @@ def test_the_rule_enters_and_leaves_with_a_delay_and_sees_only_days_that_ended()
 
 
 def test_a_rule_that_leaves_above_where_it_enters_is_none() -> None:
-    with pytest.raises(BadInput, match="leave = 0.2 is above enter = 0.1"):
+    with pytest.raises(BadInput, match=r"leave = 0\.2 is above enter = 0\.1"):
         validated(Threshold, {"enter": 0.1, "leave": 0.2, "days": 1}, "rule")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from envs.types import BadInput
 from serve.rehearsal.types import Command, Happening
@@ -107,6 +107,8 @@ class Spoken(Protocol):
 
     roots: tuple[str, ...]  # what its REST paths begin with
     sockets: tuple[str, ...]  # what the paths of its websockets begin with
+    unique_ids: bool  # whether the venue refuses a client id that it has seen
+    funding: Literal["deadband", "clamped"]  # its formula, as `types.Rules` has them
 
     def __init__(self, keys: Sequence[Key]) -> None: ...
 

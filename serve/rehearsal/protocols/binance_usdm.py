@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from serve.rehearsal.protocols import Floor, Key, Reply, Request, Session
@@ -20,6 +20,8 @@ LISTEN = "listen-"  # begins a listen key; the account follows
 class BinanceUsdm:
     roots = ("/fapi/", "/sapi/")
     sockets = ("/public/ws", "/market/ws", "/private/ws")
+    unique_ids = True
+    funding: Literal["deadband", "clamped"] = "clamped"
 
     def __init__(self, keys: Sequence[Key]) -> None:
         self._keys = {key.key: key for key in keys}

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from serve.rehearsal.protocols import Floor, Key, Reply, Request, Session
 from serve.rehearsal.protocols._deribit_calls import Call, Fault
@@ -27,6 +27,8 @@ MATCHING = 4  # what a request to the matching engine costs in reads
 class Deribit:
     roots = (ROOT,)
     sockets = ("/ws/api/v2",)
+    unique_ids = False
+    funding: Literal["deadband", "clamped"] = "deadband"
 
     def __init__(self, keys: Sequence[Key]) -> None:
         self._keys = {key.key: key for key in keys}

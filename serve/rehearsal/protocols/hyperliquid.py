@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from serve.rehearsal.protocols import Floor, Key, Reply, Request, Session
 from serve.rehearsal.protocols import _hyperliquid as spelt
@@ -23,6 +23,8 @@ class Hyperliquid:
 
     roots = ("/info", "/exchange")
     sockets = ("/ws",)
+    unique_ids = True
+    funding: Literal["deadband", "clamped"] = "clamped"
 
     def __init__(self, keys: Sequence[Key]) -> None:
         self._signers = {key: wire.made("hyperliquid", {"privateKey": key.private_key}) for key in keys}

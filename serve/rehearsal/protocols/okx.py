@@ -6,7 +6,7 @@ import base64
 import hmac
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from serve.rehearsal.protocols import Floor, Key, Reply, Request, Session
 from serve.rehearsal.protocols import _okx as spelt
@@ -26,6 +26,8 @@ _NEWS: Mapping[str, Callable[[Floor, Instrument], dict[str, Any]]] = {
 class Okx:
     roots = ("/api/v5/",)
     sockets = ("/ws/v5/",)
+    unique_ids = True
+    funding: Literal["deadband", "clamped"] = "clamped"
 
     def __init__(self, keys: Sequence[Key]) -> None:
         self._keys = {key.key: key for key in keys}

@@ -27,8 +27,8 @@ PLANTED = {
     "certificate": "PLANTEDcertificateKEY",
 }
 PATHS = (
-    "/v1/state", "/v1/decisions", "/v1/transitions", "/v1/alerts", "/v1/denied", "/v1/fills", "/v1/course", "/v1/journal",
-    "/v1/commands/none", "/metrics", "/openapi.json", "/", "/nowhere", "/v1/decisions?last=PLANTEDno", "/static/none",
+    "/v1/state", "/v1/decisions", "/v1/transitions", "/v1/alerts", "/v1/denied", "/v1/fills", "/v1/course",
+    "/v1/journal", "/v1/commands/none", "/metrics", "/openapi.json", "/", "/nowhere", "/v1/decisions?last=PLANTEDno", "/static/none",
 )  # fmt: skip
 
 

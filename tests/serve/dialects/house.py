@@ -12,7 +12,7 @@ from typing import Any
 from serve.dialects import Dialect
 from serve.dialects import load as dialect
 from serve.rehearsal.exchange import Exchange
-from serve.rehearsal.faults import Faults
+from serve.rehearsal.faults import Fault, Faults
 from serve.rehearsal.floor import Floor
 from serve.rehearsal.protocols import KEYS, TRADER, Key, Reply, Request, Session
 from serve.rehearsal.protocols import load as protocol
@@ -101,6 +101,10 @@ class House:
         settings = {**keys, "urls": {"api": self.dialect.urls(self.address)}, "timeout": 5_000, "rateLimit": 1}
         self.opened.append(self.dialect.made(settings, heard))
         return self.opened[-1]
+
+    def strike(self, kind: str) -> None:
+        """This fault comes at the next occasion."""
+        self.faults.add(Fault(kind, 0, 0))
 
     async def apply(self, *commands: Command) -> None:
         """And everybody hears of it."""

@@ -116,7 +116,7 @@ def test_cash_moves_by_fills_fees_and_funding_alone(run: Callable[[Case], None])
         await sent(own, x, order("-1.1", "83000"), "000002")
         for _ in range(2):
             await own.move(83_900, 1_200, premium=0.001)
-        await own.apply(Fund(START + 3_600_000))
+        await own.apply(Fund(own.floor.now))
         after, state = await d.money(x, [PERP]), exchange.account(TRADED)
         spent = sum((fill.units * fill.price + fill.fee for fill in exchange.fills(TRADED)), Decimal(0))
         (paid,) = await d.payments(x, [PERP], START)

@@ -117,7 +117,7 @@ def test_reduce_only_is_measured_again_at_each_fill() -> None:
     desk = Desk(accounts=("ann", "bob", "cid"))
     desk.trade("ann", "bob", "2", "1000")
     desk.place("ann", "-2", "1000", reduce_only=True)
-    desk.place("ann", "-2", "999.5", reduce_only=True)  # together they would flip
+    desk.place("ann", "-1.5", "999.5", reduce_only=True)  # together they would flip
     happened = desk.place("cid", "3", "1000")
     assert [gone.why for gone in only(Gone, happened)] == ["reduce_only"]
     assert desk.units("ann") == 0

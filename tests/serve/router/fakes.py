@@ -147,6 +147,12 @@ class Fake:
         end = (Cancelled(self.now, name),) if held.over else ()
         return (Acknowledged(self.now, name), *(replace(fill, time=self.now) for fill in held.fills), *end)
 
+    def reaches(self, now: int) -> None:
+        """Time passes; what has expired works no more, and nobody was told."""
+        self.now = now
+        for held in self.orders.values():
+            held.over = held.over or (held.left != 0 and now > held.order.expires_at)
+
     def arrive(self, name: str) -> None:
         """A late order is there at last, if it has not expired."""
         order = self.coming.pop(name)

@@ -152,7 +152,7 @@ class Trading(RuleBasedStateMachine):
     def passes(self, milliseconds: int) -> None:
         self.now += milliseconds
         for fake in self.fakes:
-            fake.now = self.now
+            fake.reaches(self.now)
         self.hears(self.venue.passed(self.now))
 
     def looks_up(self, name: str) -> None:

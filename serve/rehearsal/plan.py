@@ -1,0 +1,61 @@
+"""What a rehearsal is: when, how long, on whose prices, by whose protocol, with which faults, and where it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from serve.clock import DAY
+from serve.rehearsal import protocols
+from serve.rehearsal.faults import Faults, schedule
+from serve.rehearsal.floor import Floor
+from serve.rehearsal.listing import listed
+from serve.rehearsal.market import Market, Scenario
+from serve.rehearsal.protocols import TRADER
+from serve.rehearsal.record import Recorded
+from serve.rehearsal.server import Server
+from serve.rehearsal.types import Rules, Transfer
+
+FUNDS = Decimal(2_000_000)  # quote currency that the hedger begins with
+RECORD, FAULTS, PORT = "exchange.jsonl", "faults.jsonl", "port"
+
+
+@dataclass(frozen=True)
+class Plan:
+    folder: Path
+    assets: tuple[str, ...]  # by name; the first has options
+    protocol: str  # whose rules hold; all are spoken
+    first: int  # milliseconds
+    days: int
+    seed: int
+    faults: tuple[str, ...]
+
+    @property
+    def ends(self) -> int:
+        return self.first + self.days * DAY
+
+    def rules(self, market: Market) -> Rules:
+        spoken = protocols.load(self.protocol)
+        return Rules(
+            listed(market.spots(), market.starts), self.seed, unique_ids=spoken.unique_ids, funding=spoken.funding
+        )
+
+    @contextmanager
+    def opened(self) -> Iterator[Server]:
+        """The exchange as its folder's record leaves it, or new. Raises BadInput."""
+        data = tuple((asset, asset.lower()) for asset in self.assets)
+        scenario = Scenario(self.first, self.days * 24, data, self.seed)
+        recorded = Recorded(self.folder / RECORD, self.rules(Market(scenario)))
+        if recorded.commands == 0:
+            recorded.apply(Transfer(self.first - 1, TRADER.account, recorded.exchange.rules.currency, FUNDS))
+        faults = Faults(schedule(self.faults, self.seed, self.first, self.ends), self.folder / FAULTS)
+        floor = Floor(recorded, Market(scenario, given=recorded.exchange.now), faults)
+        spoken = [protocols.load(name) for name in protocols.names()]
+        try:
+            yield Server(floor, faults, spoken, self.first, self.ends)
+        finally:
+            faults.close()
+            recorded.close()
