@@ -123,6 +123,7 @@ def settings() -> ServeConfig:
     raw["assets"] = [{"name": name} for name in SPOTS]
     raw["legs"] = [{"symbol": f"{name}-PERP", "lot": "0.001"} for name in SPOTS]
     raw["targets"] = dict.fromkeys(SPOTS, raw["targets"]["BTC"])
+    raw["oracle"]["assets"] = dict.fromkeys(SPOTS, raw["oracle"]["assets"]["BTC"])
     limits, wide = raw["limits"], {"soft": "1e6", "hard": "1e6"}
     limits["assets"] = {name: dict.fromkeys(("delta", "gamma", "vega"), wide) for name in SPOTS}
     limits["legs"] = {leg["symbol"]: {"order": wide, "position": wide} for leg in raw["legs"]}
@@ -142,7 +143,7 @@ class Session:
         self.venue, policies = Exchange(), NetworkPolicies(self.clock, config.clocks.inference_seconds)
         policies.add(model.card.weights_sha256, model.network)
         self.runner = Runner(journal, self.venue, policies, Core())
-        self.runner.handle(Basis(model.card.task, model).started(config, START))
+        self.runner.handle(Basis(model.card.task, model).started(config, START, venue=""))
         market, rng = self.runner.setup.market, np.random.default_rng(1)
         self.models = dict[str, QuoteModel]()
         for name, spot in SPOTS.items():

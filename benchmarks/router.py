@@ -41,7 +41,7 @@ KNOTS = {"100k": 0.1e6, "1000k": 1e6, "5000k": 5e6}  # dollars, by the name in t
 LOT = Decimal("0.001")
 FEE = 5e-4
 STILL = Horizon(holding=0.0, volatility=0.0, capital=0.0)
-BLOCK = 20  # seconds
+BLOCK = 20  # orders of one side, a second apart
 CENT_PARTS = Decimal("1e-8")
 
 
@@ -89,7 +89,7 @@ def _exact(value: float) -> Decimal:
 def offers(books: Mapping[str, Snapshot], buying: bool) -> list[Offer]:
     """Of every lot beyond the contract's worth."""
     want = Want(buying, Decimal("1e9") if buying else Decimal(0), LOT, reduce_only=False)
-    terms = [Terms(name, FEE, gas=0.0, latency=0.0, kept=1.0, held=Decimal(0)) for name in books]
+    terms = [Terms(name, FEE, gas=0.0, latency=0.0, kept=1.0, held=Decimal(0), grows=True) for name in books]
     return [offer(each, books[each.venue], STILL, want, books[each.venue].time) for each in terms]
 
 

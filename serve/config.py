@@ -93,14 +93,15 @@ class Book(Section):
     source: Literal["desk", "file"]
     roll: bool = False  # desk: trade the next claims when the last have expired
     carry: Threshold | None = None  # desk: hold what earns funding only while it pays
+    funding: str | None = None  # desk: what its perpetuals are paid elsewhere, as --funding; None: the leg's funding
     path: str | None = None  # file: JSON, one trade a line
 
     @model_validator(mode="after")
     def _located(self) -> Self:
         if (self.source == "file") != (self.path is not None):
             raise ValueError('book.path belongs to source = "file", and to no other')
-        if self.source == "file" and self.carry is not None:
-            raise ValueError('book.carry belongs to source = "desk", and to no other')
+        if self.source == "file" and (self.carry is not None or self.funding is not None):
+            raise ValueError('book.carry and book.funding belong to source = "desk", and to no other')
         return self
 
 

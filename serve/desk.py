@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from envs import portfolio
+from envs.contract import Claim
 from envs.instrument import Instrument, Opening, View
 from envs.instruments.option import Option
 from envs.instruments.perpetual import Perpetual
@@ -24,6 +25,7 @@ from envs.types import BadInput
 from serve.carrying import CENT_PARTS, Funding, Signal
 from serve.config import Book as Settings
 from serve.events import BookSettled, BookTraded, Event, Listed, QuoteEvent
+from serve.feed import read_funding
 from serve.holding import Holding
 from serve.market import Market
 from serve.state import State
@@ -44,7 +46,7 @@ class Desk:
                 )
             if settings.carry is not None and (isinstance(instrument, Option) or instrument.asset > 0):
                 raise BadInput("book.carry: only of one asset's spot or perpetual; drop it for this task")
-        self._funding = Funding(market.bar)
+        self._funding = Funding(market.bar, {} if settings.funding is None else read_funding(settings.funding))
         self._signal = None if settings.carry is None else Signal(settings.carry, market.bar)
 
     def remember(self, events: Iterable[Event]) -> None:
@@ -72,8 +74,14 @@ class Desk:
     def _looked(self, quote: QuoteEvent, held: Iterable[Holding]) -> tuple[Event, ...]:
         """What the holdings were paid."""
         if self._signal is not None:
-            self._signal.saw(quote)
+            self._signal.saw(quote.time, self._earned(quote))
         return self._funding.saw(quote, held)
+
+    def _earned(self, quote: QuoteEvent) -> float:
+        """Per year over the notional, by the claims and a whole hedge of them."""
+        spent = {"spot": 0.0, "perpetual": self._funding.rate(quote)}
+        earned = {kind: quote.funding_rate - rate for kind, rate in spent.items()}
+        return sum(_mean(claim) * earned[claim.instrument.kind] for claim in self._market.contract.claims)
 
     def _opened(self, quote: QuoteEvent, state: State) -> tuple[Event, ...]:
         """The task's listed hedges and claims, as the simulator opens them; expiries on the bar grid."""
@@ -137,6 +145,12 @@ def _terms(instrument: Instrument, terms: Any, copy: int) -> dict[str, Any]:
         return {"kind": instrument.kind}
     strike = float(terms.strike[0, copy])
     return {"kind": "option", "right": instrument.right, "strike": strike, "settlement": instrument.settlement}
+
+
+def _mean(claim: Claim) -> float:
+    """Units of all its copies, over the base units."""
+    low, high = claim.units if isinstance(claim.units, tuple) else (claim.units, claim.units)
+    return claim.count * (low + high) / 2
 
 
 def _worth(holding: Holding, quote: QuoteEvent) -> float:

@@ -66,7 +66,7 @@ class Tally:
 
     def _money(self, state: State) -> list[str]:
         ledger = state.ledger
-        lines = [f"Cash {ledger.cash:,.2f}, of which the book's premiums and settlements {ledger.book:,.2f}."]
+        lines = [f"Cash {ledger.cash:,.2f}, of which the book's premiums, settlements and funding {ledger.book:,.2f}."]
         for symbol, account in sorted(ledger.accounts.items()):
             mark = state.mark(symbol)
             lines.append(

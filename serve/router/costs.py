@@ -40,6 +40,7 @@ class Terms:
     latency: float  # milliseconds until an order is at the book
     kept: float  # share of the mark's distance from the index that is still there when the hedge ends
     held: Decimal  # base units of the leg at the venue
+    grows: bool  # whether an order may make that larger
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,12 @@ class Horizon:
 
 
 def offer(terms: Terms, book: Snapshot, horizon: Horizon, want: Want, now: int) -> Offer:
-    """The book's levels no worse than the limit, in lots; of a reduce-only order, what there is to reduce."""
+    """The book's levels no worse than the limit, in lots; where nothing may grow, what there is to reduce."""
     apart = _worth(terms, book, horizon, want) + _fleeting(terms, book, horizon, now)
     units = list(_priced(terms, book, want, apart))
     shrinks = max(ZERO, -terms.held * want.sign)
-    growth = 0.0 if want.reduce_only else horizon.capital * book.mark * horizon.holding / YEAR
-    grows = () if want.reduce_only else ((each, cost + growth) for each, cost in _beyond(units, shrinks))
+    growth = horizon.capital * book.mark * horizon.holding / YEAR
+    grows = ((each, cost + growth) for each, cost in _beyond(units, shrinks) if terms.grows and not want.reduce_only)
     return Offer(terms.venue, tuple(_runs([*_upto(units, shrinks), *grows], want.lot)), terms.gas)
 
 

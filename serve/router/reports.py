@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import TypeVar
 
@@ -11,6 +12,13 @@ from serve.ledger import ZERO
 
 Report = OrdersReport | PositionsReport | BalanceReport | VenueTime
 R = TypeVar("R", OrdersReport, PositionsReport, BalanceReport, VenueTime)
+
+
+def named(report: Report, venue: str) -> Report:
+    """With its margin account called as we call the venue."""
+    if not isinstance(report, BalanceReport):
+        return report
+    return replace(report, accounts=tuple(replace(account, venue=venue) for account in report.accounts))
 
 
 def combined(reports: Sequence[Report], now: int) -> Report:
@@ -50,4 +58,5 @@ def _money(reports: Sequence[BalanceReport], now: int) -> BalanceReport:
         min(each.as_of for each in reports),
         sum((each.cash for each in reports), ZERO),
         max(each.margin_use for each in reports),
+        tuple(account for each in reports for account in each.accounts),
     )

@@ -25,6 +25,7 @@ class Sight:
     health: Mapping[str, Health]
     books: Mapping[str, Snapshot]  # of the order's leg, where there is one
     held: Mapping[str, Mapping[str, Decimal]]  # by venue and leg
+    margin_use: Mapping[str, float]  # maintenance over equity, by venue
 
 
 @dataclass(frozen=True)
@@ -85,4 +86,5 @@ class Routes:
             latency=settings.health.latency if measured is None else measured,
             kept=settings.kept(route, order.time),
             held=sight.held[venue].get(order.symbol, ZERO),
+            grows=sight.margin_use[venue] < settings.margin_use,
         )

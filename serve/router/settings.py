@@ -49,6 +49,7 @@ class Routing(Section):
     outage_seconds: Positive  # so long a venue that is out stands in reports as it last told
     holding_hours: Positive  # that a hedge is held
     basis_half_life_hours: Positive  # in which a mark comes half-way to its index
+    margin_use: float = Field(gt=0, le=1)  # maintenance over equity, from which on no position there is made larger
     volatility: Volatility
     capital: NonNegative
 

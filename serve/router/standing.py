@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from serve.events import Deleveraged, Event, Malformed, OutcomeUnknown, PositionsReport, Rejected, VenueTime
+from serve.events import (
+    BalanceReport,
+    Deleveraged,
+    Event,
+    Malformed,
+    OutcomeUnknown,
+    PositionsReport,
+    Rejected,
+    VenueTime,
+)
 from serve.ledger import ZERO
 from serve.router.health import Health, Rules
 
@@ -15,6 +24,7 @@ class Standing:
         self._rules = rules
         self.health = {venue: Health() for venue in venues}
         self.held: dict[str, dict[str, Decimal]] = {venue: {} for venue in self.health}  # by venue and symbol
+        self.margin_use = dict.fromkeys(self.health, 0.0)  # maintenance over equity, as last told
         self._said = dict.fromkeys(self.health, True)  # that it is well
 
     @property
@@ -29,6 +39,8 @@ class Standing:
             self.health[venue] = self.health[venue].timed(event.round_trip_ms, self._rules)
         elif isinstance(event, PositionsReport):
             self.held[venue] = dict(event.positions)
+        elif isinstance(event, BalanceReport):
+            self.margin_use[venue] = event.margin_use
         elif isinstance(event, Deleveraged):
             self.moved(venue, event.symbol, event.units)
 

@@ -18,7 +18,7 @@ from serve.router.families import Families
 from serve.router.family import Child, Family
 from serve.router.marks import marked, unmarked
 from serve.router.quoting import Quoting
-from serve.router.reports import Report
+from serve.router.reports import Report, named
 from serve.router.routes import Routes, Sight
 from serve.router.settings import Routing
 from serve.router.standing import Standing
@@ -56,7 +56,8 @@ class Routed:
         """Split over the venues that take it; an order seen before is looked up instead."""
         if order.order in self._families:
             return self.look_up(LookUp(order.time, order.order))
-        sight = Sight(self._standing.health, self._books(order.symbol), self._standing.held)
+        standing = self._standing
+        sight = Sight(standing.health, self._books(order.symbol), standing.held, standing.margin_use)
         shares = self._routes.shares(order, sight)
         if isinstance(shares, str):
             return (Rejected(order.time, order.order, shares),)
@@ -168,7 +169,7 @@ class Routed:
         if isinstance(event, OrderEvent):
             return self._of_order(venue, event)
         if isinstance(event, Report):
-            return self._reports.told(venue, event, self._standing.out)
+            return self._reports.told(venue, named(event, venue), self._standing.out)
         if isinstance(event, SurfaceQuote) and venue != next(iter(self._parts)):
             return ()  # listed volatilities are the first venue's, lest they jump between two
         return (marked(event, venue),)

@@ -163,7 +163,7 @@ class Exchange:
             self._events.put(SurfaceQuote(0, asset, self._clock.now(), points))
 
     def _shown(self, asset: str, reading: Reading, book: Book) -> None:
-        self._ticks.put(Tick(asset, reading, book.half_spread(reading.mark), book.depth(reading.mark)))
+        self._ticks.put(Tick(asset, reading, book.half_spread, book.depth))
 
     def _fault(self, what: str, error: Exception) -> None:
         self._events.put(Malformed(0, self._settings.name, what, self._line.secrets.words(error)))

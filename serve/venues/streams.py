@@ -19,7 +19,7 @@ from serve.events import Malformed
 from serve.venues.connection import Connection
 from serve.venues.ordering import Ordering, Tell
 
-NEAR = Decimal("0.0005")  # of the mark, within which depth counts
+NEAR = Decimal("0.0005")  # of the middle, within which depth counts
 PAUSE = 0.2  # seconds on the wall before a new life
 BIRTH = 2.0  # seconds on the wall that a life may take to quote every asset, before nobody waits for it any longer
 
@@ -32,15 +32,24 @@ class Book:
     bids: tuple[tuple[Decimal, Decimal], ...]
     asks: tuple[tuple[Decimal, Decimal], ...]
 
-    def half_spread(self, mark: float) -> float:
-        """Fraction of the mark."""
-        return float(self.asks[0][0] - self.bids[0][0]) / 2 / mark
+    @property
+    def middle(self) -> Decimal:
+        return (self.asks[0][0] + self.bids[0][0]) / 2
 
-    def depth(self, mark: float) -> float:
-        """Quote currency near the mark on the thinner side, and never less than the best price's."""
-        reach = Decimal(mark) * NEAR
-        bids = [p * u for p, u in self.bids if p >= Decimal(mark) - reach] or [self.bids[0][0] * self.bids[0][1]]
-        asks = [p * u for p, u in self.asks if p <= Decimal(mark) + reach] or [self.asks[0][0] * self.asks[0][1]]
+    @property
+    def half_spread(self) -> float:
+        """Fraction of the middle."""
+        return float((self.asks[0][0] - self.middle) / self.middle)
+
+    @property
+    def depth(self) -> float:
+        """Quote currency near the middle on the thinner side, and never less than the best price's.
+
+        The mark comes by another message than the book, so the book's own middle stands for it.
+        """
+        reach = self.middle * NEAR
+        bids = [p * u for p, u in self.bids if p >= self.middle - reach] or [self.bids[0][0] * self.bids[0][1]]
+        asks = [p * u for p, u in self.asks if p <= self.middle + reach] or [self.asks[0][0] * self.asks[0][1]]
         return float(min(sum(bids), sum(asks)))
 
 

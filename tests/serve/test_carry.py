@@ -7,13 +7,15 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from agents.carry import Threshold
+from envs.instruments.perpetual import Perpetual
 from envs.instruments.spot import Spot
 from envs.types import BadInput
 from serve.bookfile import BookFile
 from serve.carrying import Funding, Signal
-from serve.clock import HOUR, parse
+from serve.clock import DAY, HOUR, parse
 from serve.commands import Decision, Dropped, Output, SubmitOrder
 from serve.config import Book, ServeConfig, load
 from serve.desk import Desk
@@ -35,15 +37,15 @@ MEANS = (1e-4, 5e-4, -3e-4, -3e-4)  # of the days' rates of eight hours: 11 %, 5
 def test_the_signal_waits_for_its_days_and_keeps_what_it_has() -> None:
     signal, said = Signal(RULE, HOUR), list[bool]()
     for hour, rate in enumerate([0.9] * 23 + [0.31] + [0.0] * 40 + [-0.1] * 20):
-        signal.saw(quote(START + hour * HOUR, funding_rate=rate))
-        signal.saw(quote(START + hour * HOUR + 1, funding_rate=-9.0))
+        signal.saw(START + hour * HOUR, rate)
+        signal.saw(START + hour * HOUR + 1, -9.0)
         said.append(signal.on)
     below = 23 + 1 + 40 + 3  # hours until the mean of 24 is under -1 %
     assert said == [False] * 23 + [True] * (below - 24) + [False] * (len(said) - below + 1)
 
 
 def test_a_perpetual_elsewhere_pays_each_bar_at_what_it_began_with() -> None:
-    funding = Funding(HOUR)
+    funding = Funding(HOUR, {})
     held = [Holding("p", "BTC", "perpetual", Decimal(-2)), Holding("s", "BTC", "spot", Decimal(5))]
     assert not funding.saw(quote(START + 1000, mark=100.0, funding_rate=0.876), held)
     assert not funding.saw(quote(START + 5000, mark=900.0, funding_rate=0.1), held)
@@ -52,6 +54,10 @@ def test_a_perpetual_elsewhere_pays_each_bar_at_what_it_began_with() -> None:
     assert (paid.holding, paid.cash) == ("p", whole.quantize(Decimal("1e-8")))
     (then,) = funding.saw(quote(START + 2 * HOUR, mark=1.0), held)
     assert then.cash == Decimal("-0.04")
+    recorded = Funding(HOUR, {START // DAY: 0.438})
+    recorded.saw(quote(START + HOUR, mark=100.0), held)
+    (own,) = recorded.saw(quote(START + 2 * HOUR, mark=100.0), held)
+    assert own.cash == Decimal("0.01")
 
 
 def test_funding_in_the_book_is_cash_and_of_what_is_not_there_it_is_dropped() -> None:
@@ -122,8 +128,28 @@ def test_the_trade_is_held_while_it_pays_and_a_restart_changes_nothing(files: tu
 def test_a_rule_that_the_desk_cannot_follow_is_refused() -> None:
     with pytest.raises(BadInput, match=r"book\.carry: only of one asset's spot or perpetual; drop it for this task"):
         Desk(Book(source="desk", carry=RULE), Market(task(), ASSETS, LEGS), 0)
-    with pytest.raises(ValueError, match=r'book\.carry belongs to source = "desk"'):
+    with pytest.raises(ValueError, match=r'book\.carry and book\.funding belong to source = "desk"'):
         Book(source="file", path="book.jsonl", carry=RULE)
+
+
+def test_a_perpetual_elsewhere_is_held_while_the_leg_pays_more(files: tuple[str, str], tmp_path: Path) -> None:
+    """Elsewhere every day pays 11 %; the leg's 55 % of the second day is worth it, by 44 % and no more."""
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere = funding_file(tmp_path / "elsewhere", [MEANS[0]] * 4)
+    of_perpetuals = carry_task(Perpetual())
+    raw = raw_config(
+        model=None, task=str(tmp_path / "task.toml"), book__carry=RULE.model_dump(), book__funding=elsewhere
+    )
+    (tmp_path / "task.toml").write_text(tomli_w.dumps(of_perpetuals.model_dump(mode="json", exclude_none=True)))
+    events = list[Event]()
+    with closing(Journal(str(tmp_path / "j.db"))) as kept:
+        source = Source(files[:1], START, 3, funding=files[1:])
+        run(ServeConfig.model_validate(raw), kept, source, lambda event, outputs: events.append(event))
+    trades = [(type(each), each.time - START) for each in events if isinstance(each, BookTraded | BookSettled)]
+    assert trades == [(BookTraded, 32 * HOUR), (BookSettled, 52 * HOUR)]
+    paid = [each.cash for each in events if isinstance(each, BookFunded)]
+    assert len(paid) == 20
+    assert [float(each) for each in paid] == pytest.approx([-200_000 * MEANS[0] / 8] * 20, rel=0.05)
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def test_a_token_taken_away_is_unknown(tmp_path: Path) -> None:
         ("tokens = 3", "tokens"),
         ('[tokens.ann]\nscope = "king"\nhash = "$argon2id$x"', "scope"),
         ('[tokens.ann]\nscope = "read"\nhash = "plain"', "hash"),
-        ('[tokens.Ann]\nscope = "read"\nhash = "$argon2id$x"', "Ann"),
+        ('[tokens.Ann]\nscope = "read"\nhash = "$argon2id$x"', "tokens"),
         ("[tokens", "no TOML"),
     ],
 )

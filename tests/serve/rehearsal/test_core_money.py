@@ -14,7 +14,7 @@ from serve.clock import DAY, HOUR
 from serve.rehearsal import pricing
 from serve.rehearsal.moving import formula
 from serve.rehearsal.types import Deleveraged, Fund, Funded, Gone, Liquidated, Maintain, Settled, Traded, Transfer
-from tests.serve.rehearsal.floor import CALL, ETH, EXPIRY, PUT, RULES, START, D, Desk, only
+from tests.serve.rehearsal.floor import CALL, ETH, EXPIRY, LISTED, PERP, PUT, RULES, START, D, Desk, only
 
 
 @pytest.mark.parametrize("call", [True, False])
@@ -80,6 +80,15 @@ def test_what_a_perpetual_gains_is_worth_and_moves_to_the_balance_when_it_closes
     desk.trade("bob", "ann", "10", "1010")
     assert desk.exchange.fills("ann")[-1].realised == 60
     assert desk.exchange.account("ann").positions[0].entry == 1010
+
+
+def test_not_even_the_tenth_decimal_is_lost() -> None:
+    fine = replace(PERP, tick=D("0.00001"), lot=D("0.00001"))
+    desk = Desk(replace(RULES, instruments=(fine, *LISTED[1:])), accounts=("ann", "bob", "cid"))
+    desk.trade("ann", "bob", "0.00003", "1000.00001")
+    desk.trade("cid", "ann", "0.00003", "1000.00002")
+    assert desk.units("ann") == 0
+    assert desk.exchange.total("USDC") == 0
 
 
 def test_the_tape_keeps_candles_and_the_days_volume() -> None:

@@ -59,6 +59,7 @@ class Fake:
     seen: list[str] = field(default_factory=list)
     mail: list[Event] = field(default_factory=list)
     cash: Decimal = ZERO
+    margin_use: float = 0.1
     booked_at: int | None = None  # time of its book; None: always of now
 
     def submit(self, order: SubmitOrder) -> tuple[Event, ...]:
@@ -101,7 +102,7 @@ class Fake:
             return (PositionsReport(self.now, self.now, ((LEG, self.position),)),)
         if question.what == "time":
             return (VenueTime(self.now, 3, 40),)
-        return (BalanceReport(self.now, self.now, self.cash, 0.1),)
+        return (BalanceReport(self.now, self.now, self.cash, self.margin_use),)
 
     def passed(self, now: int) -> list[Event]:
         """Its mail, once it is not deaf."""
@@ -183,6 +184,7 @@ def settings(*venues: str, **changes: Any) -> Routing:
         "outage_seconds": 600,
         "holding_hours": 1,
         "basis_half_life_hours": 8,
+        "margin_use": 0.5,
         "volatility": 0.5,
         "capital": 0,
     }

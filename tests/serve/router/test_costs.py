@@ -25,7 +25,7 @@ BOOK = Snapshot(
     index=100.0,
     funding_rate=0.0,
 )
-PLAIN = Terms("okx", fee=0.0, gas=0.0, latency=0.0, kept=1.0, held=D(0))
+PLAIN = Terms("okx", fee=0.0, gas=0.0, latency=0.0, kept=1.0, held=D(0), grows=True)
 NOTHING = Horizon(holding=24.0 * HOUR, volatility=0.0, capital=0.0)
 BUY = Want(True, D(1000), D(1), reduce_only=False)
 SELL = Want(False, D(1), D(1), reduce_only=False)
@@ -94,6 +94,12 @@ def test_a_reduce_only_order_is_offered_what_there_is_to_reduce() -> None:
     reduce = replace(BUY, reduce_only=True)
     assert offer(replace(PLAIN, held=D(-3)), BOOK, NOTHING, reduce, NOW).runs == (Run(1.0, 2), Run(2.0, 1))
     assert offer(replace(PLAIN, held=D(3)), BOOK, NOTHING, reduce, NOW).lots == 0
+
+
+def test_where_nothing_may_grow_only_what_shrinks_is_offered() -> None:
+    full = replace(PLAIN, held=D(-3), grows=False)
+    assert offer(full, BOOK, NOTHING, BUY, NOW).lots == 3
+    assert offer(full, BOOK, NOTHING, SELL, NOW).lots == 0
 
 
 def test_a_resting_order_costs_its_limit_and_the_fee() -> None:

@@ -174,6 +174,17 @@ def test_a_reduce_only_order_goes_where_there_is_something_to_reduce() -> None:
     assert a.orders.get("desk-000003") is None
 
 
+def test_a_venue_whose_margin_is_in_use_is_given_nothing_that_grows() -> None:
+    a, b, venue = two()
+    a.fate, a.margin_use = "fills", 0.6
+    venue.submit(order(units="3"))
+    venue.report(Ask(START, "balance"))
+    venue.submit(order(2, units="8"))
+    assert (a.seen, b.orders["desk-000002"].order.units) == (["desk-000001"], D(8))
+    venue.submit(order(3, units="-5"))
+    assert (a.orders["desk-000003"].order.units, b.orders["desk-000003"].order.units) == (D(-3), D(-2))
+
+
 def test_a_venue_that_fails_drops_out_and_comes_back_on_trial() -> None:
     a, b, venue = two()
     for number in (1, 2):
@@ -227,8 +238,8 @@ def test_reports_are_told_once_all_have_reported_and_as_old_as_the_oldest() -> N
     venue.submit(order())
     b.now += 7
     assert venue.report(Ask(START, "positions")) == (PositionsReport(START + 7, START, ((LEG, D(8)),)),)
-    a.cash, b.cash = D(5), D(-7)
-    assert venue.report(Ask(START, "balance")) == (BalanceReport(START + 7, START, D(-2), 0.1),)
+    a.cash, b.cash, b.margin_use = D(5), D(-7), 0.3
+    assert venue.report(Ask(START, "balance")) == (BalanceReport(START + 7, START, D(-2), 0.3),)
     assert venue.report(Ask(START, "time")) == (VenueTime(START + 7, 3, 40),)
 
 

@@ -1,4 +1,4 @@
-"""Market data that cannot be relied on are never shown: each way in which ccxt would go on, and the fresh life after."""
+"""Market data that cannot be relied on are never shown: each way in which ccxt would go on, and the life after it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from serve.dialects import Reading
 from serve.events import Filled, Malformed
-from serve.rehearsal.types import Place
+from serve.rehearsal.types import Place, Transfer
 from serve.venues.streams import Book, Streams
 from tests.serve.dialects.house import TRADED
 from tests.serve.venues.desk import LEG, PERP, Desk, buys, opened
@@ -37,8 +37,11 @@ class Watched:
 
     async def reborn(self) -> None:
         """The life at hand has ended and another begun."""
-        lives, shown = len(self.why), len(self.shown)
-        while len(self.why) == lives or len(self.shown) == shown:
+        lives = len(self.why)
+        while len(self.why) == lives:
+            await asyncio.sleep(0.02)
+        shown = len(self.shown)
+        while len(self.shown) == shown:
             await asyncio.sleep(0.02)
 
 
@@ -73,15 +76,14 @@ Played = Callable[[Callable[[Watched], Awaitable[None]]], None]
 
 def test_a_ticker_is_shown_beside_its_book(played: Played) -> None:
     async def case(own: Watched) -> None:
-        before = len(own.shown)
-        await own.move(84_100)
-        asset, reading, book = own.shown[-1]
-        assert len(own.shown) > before
-        assert (asset, reading.index) == ("BTC", 84_100.0)
         told = own.desk.house.floor.exchange.book(LEG)
-        assert (book.bids[0][0], book.asks[0][0]) == (told.bids[0].price, told.asks[0].price)
-        assert 0 < book.half_spread(reading.mark) < 0.001
-        assert book.depth(reading.mark) > 0
+        asset, reading, book = own.shown[-1]
+        assert (asset, reading.index) == ("BTC", 84_000.0)
+        assert (book.bids[0][0], book.asks[0][0]) == (told.bids[0][0], told.asks[0][0])
+        assert 0 < book.half_spread < 0.001
+        assert 0 < book.depth <= float(min(sum(p * u for p, u in told.bids), sum(p * u for p, u in told.asks)))
+        await own.move(84_100)
+        assert own.shown[-1][1].index == 84_100.0
         assert not own.why
 
     played(case)
@@ -115,8 +117,8 @@ def test_no_ghost_of_the_old_book_survives_a_lost_connection(played: Played) -> 
         await again
         _, _, book = own.shown[-1]
         told = own.desk.house.floor.exchange.book(LEG)
-        assert {price for price, _ in book.bids} <= {level.price for level in told.bids}
-        assert {price for price, _ in book.asks} <= {level.price for level in told.asks}
+        assert {price for price, _ in book.bids} <= {price for price, _ in told.bids}
+        assert {price for price, _ in book.asks} <= {price for price, _ in told.asks}
 
     played(case)
 
@@ -152,7 +154,9 @@ def test_fills_arrive_unasked_and_are_told_once(played: Played) -> None:
         desk = own.desk
         await desk.ordering.submit(buys(limit="83999", post_only=True))
         desk.arm("fill_doubled")
-        await desk.house.apply(Place(desk.house.floor.now, "other", "x", LEG, Decimal("-50"), Decimal(83_000), "ioc"))
+        now = desk.house.floor.now
+        desk.house.floor.apply(Transfer(now, "other", "USDC", Decimal(10_000_000)))
+        await desk.house.apply(Place(now, "other", "x", LEG, Decimal("-50"), Decimal(83_000), "ioc"))
         await asyncio.sleep(0.2)
         resting = desk.house.floor.exchange.open_orders(TRADED)
         assert not resting or resting[0].filled > 0, "somebody sold to it"

@@ -1,0 +1,101 @@
+"""The live hedger on the rehearsal exchange: a day a seed, the protocols in turn, every fault on, and kill -9.
+
+Each run is two processes: `rehedge serve` through real ccxt, and the exchange. Hedges go out in slices of a minute, so
+that a run has some hundred orders. Say beside a run what else the machine was doing: calls that time out, do so on the
+wall.
+
+Example: python benchmarks/rehearsal.py --seeds 50
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import tomli_w
+
+from serve.clock import DAY, parse
+from serve.errors import ServeError
+from serve.rehearsal import faults, protocols
+from serve.rehearsal.plan import Plan
+from serve.rehearsal.rehearsing import Rehearsal, Verdict, kills
+
+ROOT = Path(__file__).resolve().parent.parent
+FIRST, SPAN = parse("2021-02-01"), 600  # days of the record that a run may begin on
+KILLS = 3  # a run
+SLICE = "0.04"  # BTC
+FEWEST = 500  # orders
+
+
+def settings(protocol: str) -> dict[str, Any]:
+    """Those of the Deribit example, at another exchange, with hedges in many small orders."""
+    raw = tomllib.loads((ROOT / "configs" / "deribit.toml").read_text())
+    raw["model"] = str(ROOT / raw["model"])
+    raw["venue"] |= {"name": protocol, "timeout_seconds": 1.0, "silence_seconds": 300.0}
+    raw["bands"] |= {"calm_width": 0.05, "stress_width": 0.05}
+    raw["execution"] |= {"slice_seconds": 60.0, "resting_seconds": 0}
+    raw["limits"]["legs"]["BTC-PERP"]["order"] = {"soft": SLICE, "hard": SLICE}
+    return raw
+
+
+def run(seed: int, protocol: str, which: tuple[str, ...], folder: Path) -> Verdict:
+    config = folder / "config.toml"
+    config.write_text(tomli_w.dumps(settings(protocol)))
+    first = FIRST + seed * 7919 % SPAN * DAY
+    plan = Plan(folder, ("BTC",), protocol, first, 1, seed, which)
+    return Rehearsal(config, plan, kills(KILLS, plan), lambda now: None).run()
+
+
+def runs(arguments: argparse.Namespace) -> Iterator[Verdict]:
+    spoken = arguments.protocols.split(",")
+    for place in range(arguments.seeds):
+        seed, protocol = arguments.first + place, spoken[place % len(spoken)]
+        with TemporaryDirectory(prefix="rehearsal-", dir=arguments.folder) as folder:
+            try:
+                verdict = run(seed, protocol, faults.chosen(arguments.faults), Path(folder))
+            except ServeError as error:
+                verdict = Verdict(protocol, seed, violations=[str(error)])
+            if verdict.orders < FEWEST:
+                verdict.violations.append(f"few: {verdict.orders} orders, {FEWEST} wanted")
+            print(json.dumps(asdict(verdict)), file=sys.stderr, flush=True)
+            if verdict.violations and arguments.keep is not None:
+                Path(folder).rename(arguments.keep / f"{protocol}-{seed}")
+                Path(folder).mkdir()
+        yield verdict
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=50, help="runs")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--protocols", default=",".join(protocols.names()), help="in turn")
+    parser.add_argument("--faults", default="all", help="as of `rehedge rehearse`")
+    parser.add_argument("--folder", type=Path, help="where runs keep their files while they last")
+    parser.add_argument("--keep", type=Path, help="where the files of runs with violations go")
+    verdicts = list(runs(parser.parse_args()))
+    struck = Counter[str]()
+    for verdict in verdicts:
+        struck.update(verdict.faults)
+    result = {
+        "seeds": len(verdicts),
+        "protocols": sorted({verdict.protocol for verdict in verdicts}),
+        "faults": dict(sorted(struck.items())),
+        "orders": sum(verdict.orders for verdict in verdicts),
+        "fewest_orders": min(verdict.orders for verdict in verdicts),
+        "restarts": sum(verdict.restarts for verdict in verdicts),
+        "violations": sum(len(verdict.violations) for verdict in verdicts),
+        "seconds": round(sum(verdict.seconds for verdict in verdicts)),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
