@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from envs.types import BadInput
@@ -13,6 +14,7 @@ from serve.config import ServeConfig
 from serve.events import Event
 from serve.feed import QuoteModel
 from serve.market import Market
+from serve.router.clocks import Together
 from serve.router.marks import unmarked
 from serve.router.settings import Routing
 from serve.router.venue import Routed
@@ -36,17 +38,17 @@ def placed(
     settings = config.venue
     assert isinstance(settings, Routing), "the settings say who places them"
     _checked(settings, market)
-    before, lanes, begun = told(past), {venue: Lanes() for venue in settings.venues}, list[Exchange]()
+    before, lanes, begun = told(past), {venue: Lanes() for venue in settings.venues}, dict[str, list[Exchange]]()
     instance = str(before.get("instance") or secrets.token_hex(INSTANCE)[:INSTANCE])
     try:
-        clock = clock_of(_rehearsal(settings), lambda: rested(begun))
+        clock = _clock(settings, begun)
         parts, kept = _parts(settings, market, (config.name, instance), before, lanes, clock)
         histories = warmed(next(iter(parts.values())), market, config.clocks.warmup_bars, clock.now())
         for venue, exchange in parts.items():
             for leg, listing in {**listings(config), **({} if state is None else state.listings)}.items():
                 exchange.listed(leg, listing)
             exchange.begin(tuple(unmarked(past, venue)), sent)
-            begun.append(exchange)
+            begun[venue].append(exchange)
     except BaseException:
         for each in lanes.values():
             each.close()
@@ -54,7 +56,8 @@ def placed(
     floor = Routed(parts, settings, {leg: market.lot(leg) for leg in market.symbols})
     floor.remember(past, sent, state)
     models = {each.asset: QuoteModel(market, each.asset, each.closes) for each in histories}
-    feed = Live(floor, models, clock, market.bar, ends(_rehearsal(settings)))
+    last = [end for each in settings.exchanges if (end := ends(each.rehearsal)) is not None]
+    feed = Live(floor, models, clock, market.bar, min(last, default=None))
     return Place(floor, feed, clock, histories, json.dumps({"instance": instance, "venues": kept}))
 
 
@@ -83,11 +86,15 @@ def _checked(settings: Routing, market: Market) -> None:
     for leg in settings.routes:
         if leg not in market.symbols:
             raise BadInput(f"venue.routes.{leg} is no leg; have {', '.join(market.symbols)}")
+    places = [each.rehearsal for each in settings.exchanges]
+    if any(places) and (None in places or len(set(places)) < len(places)):
+        raise BadInput("venue.venues: give each exchange a rehearsal of its own, or none of them any")
 
 
-def _rehearsal(settings: Routing) -> str | None:
-    """The one address of all. Raises BadInput for exchanges whose times would not be one."""
-    addresses = {each.rehearsal for each in settings.venues.values()}
-    if len(addresses) > 1:
-        raise BadInput("venue.venues: some rehearse and some do not, or elsewhere; give all of them one address")
-    return addresses.pop()
+def _clock(settings: Routing, begun: dict[str, list[Exchange]]) -> Clock:
+    """The machine's, or that of the rehearsals, each of which waits for what is `begun` of its own exchange."""
+    clocks = []
+    for venue, each in settings.venues.items():
+        own = begun.setdefault(venue, [])
+        clocks.append(clock_of(each.rehearsal, partial(rested, own)))
+    return clocks[0] if settings.exchanges[0].rehearsal is None else Together(clocks)

@@ -13,6 +13,7 @@ from serve.clock import SECOND, RealClock, show
 from serve.commands import SubmitOrder
 from serve.config import ServeConfig
 from serve.events import Heartbeat, Operator
+from serve.inbox import Instruction
 from serve.journal import Journal
 from tests.serve.processes import entries, found, private, running, until, webhook
 from tests.serve.support import START, raw_config, write_bars
@@ -46,7 +47,7 @@ def test_a_killed_hedger_is_paged_and_fenced(settings: ServeConfig, tmp_path: Pa
             assert (page["title"], page["type"]) == ("Rehedge critical", "failure")
             assert RealClock().now() - died >= 1000 * (RULES["silent_seconds"] - 2), "it waited for the silence"
 
-            until(lambda: _halted(journal))
+            until(lambda: bool(waiting(journal)))
             sent = len(found(journal, SubmitOrder))
             with running(tmp_path / "again.log", *serve):
                 until(lambda: any("writes again" in each["message"] for each in got))
@@ -58,6 +59,7 @@ def test_a_killed_hedger_is_paged_and_fenced(settings: ServeConfig, tmp_path: Pa
             assert len(found(journal, SubmitOrder)) == sent, "nothing leaves until a person resumes"
 
 
-def _halted(journal: Path) -> bool:
+def waiting(journal: Path) -> list[Instruction | None]:
+    """What the hedger has been told and has not taken."""
     with closing(Journal(str(journal), readonly=True)) as kept, closing(kept.inbox()) as inbox:
-        return inbox.halts()
+        return [each.told for each in inbox.waiting()]
