@@ -138,11 +138,16 @@ def perpetual_perpetual() -> dict[str, Any]:
 def spread(coin: str, one: str, other: str) -> pd.DataFrame:
     """Every eight hours: what the one's funding paid more than the other's, and how far its mark rose more."""
     paid, closes = _read("funding_multivenue_2025H1", coin), _read("perp_1h_binance_bybit_2025H1", coin)
-    rates = paid.pivot(index="time", columns="venue", values="funding_rate").resample(f"{HOURS}h", closed="right").sum()
+    rates = (
+        paid.pivot(index="time", columns="venue", values="funding_rate")
+        .resample(f"{HOURS}h", closed="right", label="right")
+        .sum()
+    )
     grid = rates.iloc[1:-1]
     moved = pd.Series(0.0, index=grid.index)
     if {one, other} <= MARKED:
         marks = np.log(closes.pivot(index="time", columns="venue", values="close"))
+        marks.index += pd.Timedelta(hours=1)  # a close is known at its bar's end
         moved = (marks[one] - marks[other]).reindex(grid.index, method="ffill").diff().fillna(0.0)
     return pd.DataFrame({"funding": grid[one] - grid[other], "moved": moved})
 

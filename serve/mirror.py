@@ -10,10 +10,10 @@ from typing import NamedTuple
 from serve import codec
 from serve.attributing import Attribution
 from serve.baseline import Baseline
-from serve.commands import Alert, Decision, Denied, Infer, Output, SubmitOrder, Transition
+from serve.commands import Alert, Decision, Denied, Infer, Output, Proposal, SubmitOrder, Transition
 from serve.durations import Durations
 from serve.errors import JournalBroken
-from serve.events import BarClosed, Event, Filled, Inference
+from serve.events import BarClosed, CollateralMoved, Event, Filled, Inference
 from serve.exposure import net, profit
 from serve.journal import Journal
 from serve.paging import retold
@@ -25,7 +25,8 @@ from serve.state import State
 LATEST = 200  # of each kind of record, the latest
 CURVE = 2_000  # points of the course since the start; beyond it every second one is left out
 
-Record = Decision | Transition | Alert | Denied | Filled
+Record = Decision | Transition | Alert | Denied | Filled | Proposal
+KINDS = (Decision, Transition, Alert, Denied, Filled, Proposal)
 
 
 class Kept(NamedTuple):
@@ -53,11 +54,10 @@ class Mirror:
 
     journal: Journal
     entries: int = 0
-    records: dict[type, deque[Kept]] = field(
-        default_factory=lambda: {kind: deque(maxlen=LATEST) for kind in (Decision, Transition, Alert, Denied, Filled)}
-    )
+    records: dict[type, deque[Kept]] = field(default_factory=lambda: {kind: deque(maxlen=LATEST) for kind in KINDS})
     story: deque[Kept] = field(default_factory=lambda: deque(maxlen=LATEST))  # all kinds, as they came
     moved: dict[str, Transition] = field(default_factory=dict)  # by breaker: its last
+    proposals: dict[str, Proposal] = field(default_factory=dict)  # by account: transfers that nobody has recorded
     curve: list[Point] = field(default_factory=list)
     core: Core = field(default_factory=Core)
     baseline: Baseline = field(default_factory=Baseline)
@@ -97,8 +97,7 @@ class Mirror:
         self._timed(item)
         if isinstance(item, Decision):
             self.baseline.decided(self.core)
-        if isinstance(item, Transition):
-            self.moved[item.breaker] = item
+        self._stood(item)
         if isinstance(item, Event):
             before = self.core.state
             self.core.step(item)
@@ -106,6 +105,14 @@ class Mirror:
         if isinstance(item, BarClosed):
             self.baseline.accrued(self.core)
             self._noted(item)
+
+    def _stood(self, item: Event | Output) -> None:
+        if isinstance(item, Transition):
+            self.moved[item.breaker] = item
+        elif isinstance(item, Proposal):
+            self.proposals[item.account] = item
+        elif isinstance(item, CollateralMoved):
+            self.proposals.pop(item.account, None)
 
     def _timed(self, item: Event | Output) -> None:
         if isinstance(item, Infer):

@@ -176,7 +176,7 @@ def target(
 
 
 def transfer(
-    journal: Kept,
+    hedger: Hedger,
     account: Annotated[str, typer.Argument(help="The margin account that it goes to, as the proposal names it.")],
     amount: Annotated[str, typer.Argument(help="Quote currency.")],
     why: Why,
@@ -184,6 +184,7 @@ def transfer(
     minutes: Annotated[float, typer.Option(min=0, help="Until the venue should count it.")] = 60.0,
     who: Who = "",
     wait: Wait = 5.0,
+    token: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Record collateral that you have sent to a margin account: the hedger moves none itself.
@@ -191,12 +192,10 @@ def transfer(
     Example: rehedge transfer runs/paper.db BTC-PERP 25000 --why "the proposal of this morning"
     """
     with exits():
-        if is_address(journal):
-            raise BadInput("a transfer is recorded beside the journal; give its file or database, not an address")
-        now, name = RealClock().now(), _named(who, journal)
+        now, name = RealClock().now(), _named(who, hedger)
         expected = now + round(minutes * 60 * SECOND)
         told = CollateralMoved(now, account, _money(amount), source, expected, name, why)
-        _told(journal, told, f"transfer of {amount} to {account}", wait, None, as_json)
+        _told(hedger, told, f"transfer of {amount} to {account}", wait, token, as_json)
 
 
 def assess(

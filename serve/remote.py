@@ -16,13 +16,14 @@ from urllib.parse import urlsplit
 from envs.types import BadInput
 from serve.clock import SECOND, RealClock
 from serve.errors import ServeError
-from serve.events import Operator, TargetSet
+from serve.events import CollateralMoved, TargetSet
 from serve.inbox import Instruction
 from serve.private import text_of
 
 SAFER = ("halt", "flatten", "fallback")
 PATIENCE = 30.0  # seconds without a word
 LOOK = SECOND // 2  # between looks for an answer
+MOVED = ("account", "amount", "source", "why")
 TARGET = ("asset", "delta", "gamma", "vega", "hedge_ratio", "above", "below", "why")
 ADDRESS = ("http://", "https://")
 
@@ -111,7 +112,8 @@ def loopback(host: str) -> bool:
 def _request(told: Instruction) -> tuple[str, dict[str, Any]]:
     if isinstance(told, TargetSet):
         return "/v1/target", {name: getattr(told, name) for name in TARGET}
-    assert isinstance(told, Operator), "collateral is recorded beside the journal"
+    if isinstance(told, CollateralMoved):
+        return "/v1/transfer", {name: str(getattr(told, name)) for name in MOVED} | {"expected": told.expected}
     path = "/v1/safer" if told.action in SAFER else "/v1/freer"
     return path, {"action": told.action, "subject": told.subject, "why": told.why}
 

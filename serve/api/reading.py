@@ -18,7 +18,7 @@ from serve.api.guard import Guard
 from serve.api.metrics import CONTENT_TYPE, exposed
 from serve.api.stream import Broadcast, Line, Picture, line
 from serve.api.tokens import Scope
-from serve.commands import Alert, Decision, Denied, Transition
+from serve.commands import Alert, Decision, Denied, Proposal, Transition
 from serve.events import Filled
 from serve.mirror import LATEST, Kept, Point, Record
 from serve.regimes import regimes_of
@@ -33,6 +33,7 @@ RECORDS: dict[str, tuple[type[Record], str]] = {
     "transitions": (Transition, "How breakers moved the state."),
     "alerts": (Alert, "What a person should know."),
     "denied": (Denied, "What decisions asked for and limits did not let out."),
+    "proposals": (Proposal, "Collateral that a person should move, and why."),
     "fills": (Filled, "What the venue traded."),
 }
 

@@ -91,6 +91,7 @@ def _trouble(of: Snapshot) -> Table:
         for each in of.limits
         if each.used > NEAR
     ]
+    rows += [(f"to {each.account}", f"move {each.amount:,.0f}", each.reason) for each in of.proposals]
     rows += [(each.id, each.status, f"{each.units:f} {each.symbol}, {each.filled:f} filled") for each in of.orders]
     rows += [(f"report of {name}", "disagrees", words) for name, words in of.venue.mismatches.items()]
     return _table(("to look at", "", ""), rows or [("nothing", "", "")])

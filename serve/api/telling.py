@@ -1,5 +1,6 @@
 """What persons may tell a hedger: recorded in its inbox before the answer leaves, with who and why."""
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Response
@@ -9,9 +10,11 @@ from pydantic import BaseModel, Field, StringConstraints
 from serve.api.access import BEARER, REFUSALS, Problem, admitted
 from serve.api.guard import Guard
 from serve.api.tokens import Scope
+from serve.api.views import TIME
 from serve.clock import SECOND, RealClock
-from serve.events import Operator, TargetSet
+from serve.events import CollateralMoved, Operator, TargetSet
 from serve.inbox import Inbox, Instruction
+from serve.instructions import OUTSIDE
 
 PATIENCE, LOOK = 5 * SECOND, SECOND // 20  # how long an answer is waited for, and how often it is looked for
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
@@ -46,6 +49,15 @@ class Target(BaseModel):
     hedge_ratio: float = Field(default=1.0, ge=0, le=1.5, description="Of the book's greeks that is hedged.")
     above: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="Base units of delta left untraded.")
     below: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    id: Id | None = None
+
+
+class Transfer(BaseModel):
+    why: Text
+    account: Text = Field(description="Margin account that it goes to, as a proposal names it.")
+    amount: Decimal = Field(gt=0, max_digits=20, decimal_places=8, description="Quote currency.")
+    source: Text = Field(default=OUTSIDE, description="Another account, or outside.")
+    expected: int = Field(ge=0, le=2**53, description="When it should be there. " + TIME)
     id: Id | None = None
 
 
@@ -87,6 +99,12 @@ def routes(inbox: Inbox, guard: Guard) -> APIRouter:
             now, t.asset, t.delta, t.gamma, t.vega, t.hedge_ratio, t.above, t.below, who, t.why, t.id or ""
         )
         return tell(told, response)
+
+    @api.post("/v1/transfer", responses=later)
+    def transfer(transfer: Transfer, who: releaser, response: Response) -> Answer:
+        """Record collateral that you have sent to a margin account: the hedger moves none itself."""
+        t, now = transfer, RealClock().now()
+        return tell(CollateralMoved(now, t.account, t.amount, t.source, t.expected, who, t.why, t.id or ""), response)
 
     @api.get("/v1/commands/{name}", dependencies=[reader], responses={404: {"model": Problem}})
     def answer(name: Annotated[str, InPath(pattern=r"^[A-Za-z0-9_-]{1,64}$")]) -> Answer:

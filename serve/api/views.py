@@ -136,6 +136,17 @@ class VenueView(BaseModel):
     dropped: dict[str, int] = Field(description="Messages not acted on, by kind.")
 
 
+class ProposalView(BaseModel):
+    """Collateral that a person should move, and record with `transfer`."""
+
+    account: str
+    source: str
+    amount: Decimal = Field(description="Quote currency.")
+    distance: float = Field(description="Of the account to liquidation, fraction of spot.")
+    in_time: bool = Field(description="Before the account is at its limit; else its positions shrink meanwhile.")
+    reason: str
+
+
 class Snapshot(BaseModel):
     """All of it at one time; empty lists before the hedger's first entry."""
 
@@ -154,6 +165,7 @@ class Snapshot(BaseModel):
     limits: list[LimitView] = []
     orders: list[OrderView] = []
     breakers: list[BreakerView] = []
+    proposals: list[ProposalView] = []
     profit: ProfitView
     venue: VenueView
 
@@ -183,6 +195,7 @@ def snapshot(mirror: Mirror, waiting: tuple[str, ...] = ()) -> Snapshot:
         limits=_limits(state, setup),
         orders=[OrderView.model_validate(each, from_attributes=True) for each in state.reserved],
         breakers=_breakers(mirror, state, setup.breakers),
+        proposals=[ProposalView.model_validate(each, from_attributes=True) for each in mirror.proposals.values()],
         profit=_profit(mirror, state),
         venue=_venue(state),
     )

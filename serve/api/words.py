@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from serve.commands import Alert, Decision, Denied, Intent, Transition
+from serve.commands import Alert, Decision, Denied, Intent, Proposal, Transition
 from serve.events import Filled
 from serve.mirror import Record
 
@@ -28,6 +28,8 @@ def told(record: Record) -> str:
         return f"{record.breaker}: {record.before} → {record.after}, the hedger is {record.state}: {record.reason}."
     if isinstance(record, Denied):
         return f"Denied: {_side(record.units)} {abs(record.units):f} {record.symbol}: {record.reason}."
+    if isinstance(record, Proposal):
+        return f"Proposed: move {record.amount:,.2f} from {record.source} to {record.account}: {record.reason}."
     assert isinstance(record, Alert), "no other kind is recorded"
     return f"Alert: {record.text}."
 

@@ -45,9 +45,11 @@ function bandOf(units, { symbol, lower, upper }) {
   return [words, made];
 }
 
-export function breakers({ breakers: all }) {
+export function breakers({ breakers: all, proposals }) {
   const quiet = all.filter((b) => b.level === "ACTIVE" && !b.suspicious && !b.latched), loud = all.filter((b) => !quiet.includes(b));
-  $("breakers").replaceChildren(...loud.map((b) => {
+  const moves = proposals.map((p) => piece("li", `▲ Move ${number(p.amount, 0)} from ${p.source} to ${p.account}: ${p.reason}. `
+    + `${p.in_time ? "It would come in time" : "It would come too late, so positions shrink meanwhile"}; then \`rehedge transfer\`.`));
+  $("breakers").replaceChildren(...moves, ...loud.map((b) => {
     const line = piece("li", piece("b", `▲ ${b.name}`)), since = b.since === null ? "" : ` since ${clock(b.since)}`;
     line.append(b.level === "ACTIVE" ? " is in doubt: " : ` takes ${b.level}${since}: `, `${b.reason}. `);
     line.append(b.latched ? button("Acknowledge", "acknowledge", b.name) : "It recovers by itself.");

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 from envs.types import BadInput
 from serve.commands import SubmitOrder
 from serve.dialects import Delivery, Dialect, Money, Payment, Raw, Reading, Rights, Step, per_year
+from serve.dialects._guard import held
 from serve.venues import wire
 
 FUNDED = ("trade", "settlement")  # rows of the transaction log that funding is paid with
@@ -103,12 +104,12 @@ class Deribit(Dialect):
 
     async def rights(self, x: Any) -> Rights:
         """By the scope of a token that a signature gives, which the secret never leaves us for."""
-        time = str(x.milliseconds())
-        signature = x.hmac(x.encode(f"{time}\n{time}\n"), x.encode(x.secret), hashlib.sha256)
-        proof = {"timestamp": time, "nonce": time, "data": "", "signature": signature}
-        reply = await x.publicGetAuth({"grant_type": "client_signature", "client_id": x.apiKey, **proof})
+        reply = await x.publicGetAuth({"grant_type": "client_signature", **_proof(x)})
         scope = str(reply["result"]["scope"]).split()
         return Rights("trade:read_write" in scope, "wallet:read_write" in scope)
+
+    async def guarded(self, x: Any, alive: Callable[[], bool]) -> None:
+        await held(x.urls["api"]["ws"], lambda: _proof(x), alive)
 
     async def band(self, x: Any, symbol: str) -> tuple[Decimal, Decimal] | None:
         info = (await x.fetch_ticker(symbol))["info"]
@@ -144,6 +145,13 @@ class Deribit(Dialect):
     async def _positions(self, x: Any) -> list[Raw]:
         reply = await x.privateGetGetPositions({})
         return [row for row in reply["result"] if _number(row, "size") != 0]
+
+
+def _proof(x: Any) -> dict[str, Any]:
+    """Of who we are."""
+    time = str(x.milliseconds())
+    signature = x.hmac(x.encode(f"{time}\n{time}\n"), x.encode(x.secret), hashlib.sha256)
+    return {"client_id": x.apiKey, "timestamp": time, "nonce": time, "data": "", "signature": signature}
 
 
 def _paid(row: Raw, symbol: str) -> Payment | Delivery | None:

@@ -50,7 +50,11 @@ class Hyperliquid(Dialect):
     dead_man: ClassVar[bool] = True
 
     def urls(self, address: str) -> dict[str, Any]:
-        return {"public": address, "private": address, "ws": {"public": address.replace("http", "ws", 1) + "/ws"}}
+        return {
+            "public": address,
+            "private": address,
+            "ws": {"public": address.replace("http", "ws", 1) + "/ws/hyperliquid"},
+        }
 
     def made(self, settings: Mapping[str, Any], heard: Heard | None = None) -> Any:
         return wire.made(self.ccxt_name, {**settings, "options": dict(self.options)}, heard, _Plain)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import weakref
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
@@ -34,8 +35,8 @@ class RehearsalClock:
         parts = urlsplit(address)
         if parts.hostname != "127.0.0.1" or parts.port is None:
             raise BadInput(f"{address} is no rehearsal; give the address that `rehedge rehearse` prints")
-        self._host, self._port, self.settled = parts.hostname, parts.port, settled
-        self._line: HTTPConnection | None = None
+        self._line, self.settled = HTTPConnection(parts.hostname, parts.port, timeout=PATIENCE), settled
+        weakref.finalize(self, self._line.close)
         self._now = 0
         self._now = self._asked(0)
 
@@ -57,10 +58,9 @@ class RehearsalClock:
         body, tries = json.dumps({"until": until}), round(PATIENCE / 0.1)
         for _ in range(tries):
             try:
-                line = self._line = self._line or HTTPConnection(self._host, self._port, timeout=PATIENCE)
-                line.request("POST", "/control/advance", body, {"Content-Type": "application/json"})
-                return int(json.loads(line.getresponse().read())["now"])
+                self._line.request("POST", "/control/advance", body, {"Content-Type": "application/json"})
+                return int(json.loads(self._line.getresponse().read())["now"])
             except (OSError, HTTPException, ValueError):
-                self._line = None
+                self._line.close()
                 time.sleep(0.1)
-        raise ServeError(f"the rehearsal exchange at port {self._port} does not answer; start it again")
+        raise ServeError(f"the rehearsal exchange at port {self._line.port} does not answer; start it again")

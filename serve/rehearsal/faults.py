@@ -121,14 +121,17 @@ class Faults:
         if not waiting or waiting[0].at > now:
             return False
         waiting.pop(0)
-        self.note(kind, now, detail)
+        self._note(kind, now, detail)
         return True
 
-    def lasting(self, kind: str, now: int) -> Fault | None:
-        """The one of this kind that lasts now."""
-        return next((each for each in self._windows if each.kind == kind and each.at <= now < each.until), None)
+    def lasting(self, kind: str, now: int, detail: str = "") -> Fault | None:
+        """The one of this kind that lasts now; it is counted when it is met first."""
+        found = next((each for each in self._windows if each.kind == kind and each.at <= now < each.until), None)
+        if found is not None and not any(met.kind == kind and met.time >= found.at for met in self.struck):
+            self._note(kind, now, detail)
+        return found
 
-    def note(self, kind: str, now: int, detail: str = "") -> None:
+    def _note(self, kind: str, now: int, detail: str) -> None:
         strike = Strike(now, kind, detail)
         self.struck.append(strike)
         self._file.write(json.dumps(asdict(strike)) + "\n")

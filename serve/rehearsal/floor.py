@@ -114,13 +114,10 @@ class Floor:
         if on is not self._maintained:
             self._maintained = on
             self.told += self._recorded.apply(Maintain(self._now, on))
-            if on:
-                self._faults.note("maintenance", self._now)
 
     def _thinned(self, command: Command) -> Command:
-        if not isinstance(command, Move) or self._faults.lasting("book_thin", self._now) is None:
+        if not isinstance(command, Move) or self._faults.lasting("book_thin", self._now, command.asset) is None:
             return command
-        self._faults.note("book_thin", self._now, command.asset)
         return replace(command, depth=command.depth * THIN)
 
     def _levels(self, changed: LevelsChanged) -> list[Happening]:

@@ -53,6 +53,8 @@ class Plan:
             recorded.apply(Transfer(self.first - 1, TRADER.account, recorded.exchange.rules.currency, FUNDS))
         faults = Faults(schedule(self.faults, self.seed, self.first, self.ends), self.folder / FAULTS)
         floor = Floor(recorded, Market(scenario, given=recorded.exchange.now), faults)
+        for _ in floor.advance(floor.now):  # the market is there when the first asks
+            floor.news()
         spoken = [protocols.load(name) for name in protocols.names()]
         try:
             yield Server(floor, faults, spoken, self.first, self.ends)

@@ -54,7 +54,7 @@ class Line:
 
 class Server:
     def __init__(self, floor: Floor, faults: Faults, protocols: Sequence[Spoken], starts: int, ends: int) -> None:
-        self._floor, self._faults, self._protocols = floor, faults, protocols
+        self.floor, self._faults, self._protocols = floor, faults, protocols
         self._span = (starts, ends)
         self._lines: list[Line] = []
         self._budget = Budget()
@@ -81,19 +81,17 @@ class Server:
 
     async def _rest(self, request: web.Request, spoken: Spoken) -> web.StreamResponse:
         """The reply goes first and the news after it, but for what a fault turns round or holds back."""
-        now = self._floor.now
+        now = self.floor.now
         self.requests += 1
         asked = await _asked(request)
         if self._faults.strikes("request_lost", now, asked.path):
             return cut(request)
-        limited = self._faults.lasting("rate_limited", now) is not None and self.requests % 2 == 0
-        if limited:
-            self._faults.note("rate_limited", now, asked.path)
+        limited = self.requests % 2 == 0 and self._faults.lasting("rate_limited", now, asked.path) is not None
         if limited or not self._budget.spent(spoken.cost(asked), now):
             reply = spoken.busy(asked)
             return web.json_response(reply.body, status=reply.status, headers=reply.headers)
-        reply = spoken.rest(asked, self._floor)
-        news = self._floor.news()
+        reply = spoken.rest(asked, self.floor)
+        news = self.floor.news()
         changed = any(isinstance(each, Accepted | Gone) for each in news)
         fate = fated(self._faults, now, asked.path) if changed else None
         if fate in FIRST:
@@ -118,33 +116,33 @@ class Server:
                 elif message.type is WSMsgType.PING:
                     await socket.pong(message.data)
                 elif message.type is WSMsgType.TEXT:
-                    await line.send(spoken.ws(line.session, message.data, self._floor))
-                    await self._send(self._floor.news())
+                    await line.send(spoken.ws(line.session, message.data, self.floor))
+                    await self._send(self.floor.news())
         finally:
             self._lines.remove(line)
-            spoken.closed(line.session, self._floor)
-            await self._send(self._floor.news())
+            spoken.closed(line.session, self.floor)
+            await self._send(self.floor.news())
         return socket
 
     async def _send(self, news: Sequence[Happening]) -> None:
         """To every websocket, in order, one happening after the other."""
         async with self._sending:
             for line in list(self._lines):
-                told = [text for each in news for text in line.spoken.push(line.session, each, self._floor)]
+                told = [text for each in news for text in line.spoken.push(line.session, each, self.floor)]
                 await line.send(told)
 
     async def _advance(self, request: web.Request) -> web.Response:
         until = int((await request.json())["until"])
-        if until > self._floor.now:
-            for _ in self._floor.advance(until):
-                await self._send(self._floor.news())
+        if until > self.floor.now:
+            for _ in self.floor.advance(until):
+                await self._send(self.floor.news())
                 await self._disturb()
         await asyncio.gather(*(line.caught_up() for line in self._lines))
-        return web.json_response({"now": self._floor.now})
+        return web.json_response({"now": self.floor.now})
 
     async def _disturb(self) -> None:
         """The faults that befall websockets."""
-        now, lines = self._floor.now, [line for line in self._lines if line.session.channels and not line.stalled]
+        now, lines = self.floor.now, [line for line in self._lines if line.session.channels and not line.stalled]
         if lines and self._faults.strikes("stalled", now, f"{len(lines)} websockets"):
             for line in lines:
                 line.stalled = True
@@ -153,7 +151,7 @@ class Server:
                 await line.socket.close()
 
     async def _fault(self, request: web.Request) -> web.Response:
-        asked, now = await request.json(), self._floor.now
+        asked, now = await request.json(), self.floor.now
         try:
             self._faults.add(Fault(str(asked["kind"]), now, now + round(float(asked.get("seconds", 0)) * SECOND)))
         except BadInput as error:
@@ -162,15 +160,15 @@ class Server:
 
     async def _status(self, request: web.Request) -> web.Response:
         starts, ends = self._span
-        told: dict[str, Any] = {"now": self._floor.now, "starts": starts, "ends": ends, "requests": self.requests}
+        told: dict[str, Any] = {"now": self.floor.now, "starts": starts, "ends": ends, "requests": self.requests}
         told |= {"websockets": len(self._lines), "faults": self._faults.counts}
         return web.json_response(told)
 
     async def _statement(self, request: web.Request) -> web.Response:
-        return web.json_response(statement(self._floor.exchange, request.query.get("account", "trader")))
+        return web.json_response(statement(self.floor.exchange, request.query.get("account", "trader")))
 
     async def _digest(self, request: web.Request) -> web.Response:
-        return web.json_response({"digest": self._floor.exchange.digest()})
+        return web.json_response({"digest": self.floor.exchange.digest()})
 
 
 async def _asked(request: web.Request) -> Request:

@@ -108,9 +108,8 @@ def _orders(found: Heard, statement: dict[str, Any]) -> Iterator[str]:
 
 
 def _account(found: Heard, statement: dict[str, Any]) -> Iterator[str]:
-    theirs = sum((abs(Decimal(units)) for units in statement["positions"].values()), ZERO)
-    ours = sum((abs(units) for units in found.positions.values()), ZERO)
-    if theirs != ours:
+    theirs = sorted(Decimal(units) for units in statement["positions"].values())
+    if theirs != sorted(units for units in found.positions.values() if units != 0):
         yield f"position: {statement['positions']} at the exchange, {dict(found.positions)} in the journal"
     if Decimal(statement["reserved"]) != 0:
         yield f"reserved: {statement['reserved']} without an order"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlsplit
@@ -114,9 +115,9 @@ def ends(rehearsal: str | None) -> int | None:
         return None
     at = urlsplit(rehearsal)
     try:
-        line = HTTPConnection(str(at.hostname), at.port or 0, timeout=10)
-        line.request("GET", "/control/status")
-        return int(json.loads(line.getresponse().read())["ends"])
+        with closing(HTTPConnection(str(at.hostname), at.port or 0, timeout=10)) as line:
+            line.request("GET", "/control/status")
+            return int(json.loads(line.getresponse().read())["ends"])
     except (OSError, HTTPException, ValueError, KeyError, TypeError):
         raise StartRefused(f"there is no rehearsal at {rehearsal}; start one with `rehedge rehearse`") from None
 

@@ -48,7 +48,11 @@ def missing(path: str) -> dict[str, Any]:
     "path",
     [f"limits.{name}" for name in Limits.model_fields]
     + ["limits.assets.BTC", "limits.assets.BTC.gamma", "limits.legs.BTC-PERP.order", "limits.stress_loss.soft"]
-    + [f"{part}.{name}" for part in ("bands", "execution", "stress", "reconcile", "oracle", "collateral") for name in raw_config()[part]]
+    + [
+        f"{part}.{name}"
+        for part in ("bands", "execution", "stress", "reconcile", "oracle", "collateral")
+        for name in raw_config()[part]
+    ]
     + ["targets.BTC", "targets.BTC.hedge_ratio"]
     + [f"breakers.{name}" for name in breaker.names()]
     + ["breakers.loss.loss.entry", "breakers.price_jump.dwell_seconds", "clocks.warmup_bars", "name", "legs", "assets"],

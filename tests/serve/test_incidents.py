@@ -192,10 +192,12 @@ def test_an_order_that_only_reduces_leaves_with_no_margin_to_spare() -> None:
     state, _ = hedged()
     at = START + LATER
     bound = [BalanceReport(at + k, at + k, state.ledger.hedge_cash, 0.999) for k in (1, 2)]
-    state, _ = step(state, [*bound, quote(at + 3), quote(at + 4)])
+    state, outputs = step(state, [*bound, quote(at + 3), quote(at + 4)])
     assert state.monitors["margin_distance"].level is RiskState.REDUCING
-    state, outputs = step(state, [quote(at + LATER, 19_500.0), DecisionDue(at + LATER + 1)])
-    assert ordered(outputs) < 0, "the call lost delta, and the hedge is sold"
+    assert ordered(outputs) < 0, "what the margin does not carry goes at once"
+    gone = Filled(at + 5, of(SubmitOrder, outputs)[0].order, "1", ordered(outputs), Decimal(20_000), Decimal(1))
+    _, outputs = step(state, [gone, quote(at + LATER, 15_000.0), quote(at + LATER + 1, 15_000.0)])
+    assert ordered(outputs) < 0, "the call lost its delta, and the rest of the hedge is sold"
 
 
 class Slow(VirtualClock):

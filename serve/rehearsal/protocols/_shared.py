@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 
+from serve.rehearsal.exchange import Exchange
 from serve.rehearsal.types import Accepted, Happening, Instrument, Refused
 
 
@@ -26,6 +27,15 @@ class Listings:
 def outcome(happened: Iterable[Happening]) -> Accepted | Refused:
     """Of a command to place or cancel an order."""
     return next(each for each in happened if isinstance(each, (Accepted, Refused)))
+
+
+def begun(exchange: Exchange, asset: str) -> bool:
+    """Whether the asset's market has moved for the first time, before which it has no price."""
+    try:
+        exchange.index(asset)
+    except KeyError:
+        return False
+    return True
 
 
 def same(one: str, other: str) -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from serve.rehearsal.protocols import Floor, Key, Reply, Request, Session
 from serve.rehearsal.protocols import _binance as spelt
 from serve.rehearsal.protocols._binance_calls import PRIVATE, PUBLIC, Asked, Wrong
-from serve.rehearsal.protocols._shared import Listings, same
+from serve.rehearsal.protocols._shared import Listings, begun, same
 from serve.rehearsal.types import Accepted, Gone, Happening, Instrument, LevelsChanged, Moved, Traded
 
 LISTEN = "listen-"  # begins a listen key; the account follows
@@ -100,7 +100,7 @@ class BinanceUsdm:
         return [
             json.dumps(spelt.marked(floor.exchange.ticker(each.name), each, floor.shown))
             for each in moved
-            if f"{spelt.name(each).lower()}@markPrice@1s" in streams
+            if f"{spelt.name(each).lower()}@markPrice@1s" in streams and begun(floor.exchange, each.base)
         ]
 
     def _hears(self, session: Session, account: str, name: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from serve.rehearsal.protocols import Floor, Key, Reply, Request, Session
 from serve.rehearsal.protocols import _hyperliquid as spelt
 from serve.rehearsal.protocols._hyperliquid_calls import ACTIONS, INFO, Asked, Wrong, role
-from serve.rehearsal.protocols._shared import Listings, same
+from serve.rehearsal.protocols._shared import Listings, begun, same
 from serve.rehearsal.types import Accepted, Gone, Happening, Instrument, LevelsChanged, Moved, Traded
 from serve.venues import wire
 
@@ -22,7 +22,7 @@ class Hyperliquid:
     """Signatures are made again with the keys that are known, and compared."""
 
     roots = ("/info", "/exchange")
-    sockets = ("/ws",)
+    sockets = ("/ws/hyperliquid",)  # /ws at Hyperliquid, which here begins the paths of others too
     unique_ids = True
     funding: Literal["deadband", "clamped"] = "clamped"
 
@@ -117,7 +117,7 @@ class Hyperliquid:
         if kind == "userFills":
             asked = Asked(floor, self._known(floor), {}, self._wallets[whose].account, whose)
             return [_message(kind, {"isSnapshot": True, "user": whose, "fills": INFO["userFills"](asked)})]
-        return [self._market(kind, self._known(floor).by_wire[whose], floor)]
+        return [self._market(kind, self._known(floor).by_wire[whose], floor)] if begun(floor.exchange, whose) else []
 
     def push(self, session: Session, happening: Happening, floor: Floor) -> list[str]:
         names = self._known(floor).by_name

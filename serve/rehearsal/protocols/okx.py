@@ -13,7 +13,7 @@ from serve.rehearsal.protocols import _okx as spelt
 from serve.rehearsal.protocols._okx_calls import Asked, Wrong, read
 from serve.rehearsal.protocols._okx_private import PRIVATE
 from serve.rehearsal.protocols._okx_public import PUBLIC, funding, index, mark, ticker
-from serve.rehearsal.protocols._shared import Listings, same
+from serve.rehearsal.protocols._shared import Listings, begun, same
 from serve.rehearsal.types import Accepted, Gone, Happening, Instrument, LevelsChanged, Moved, Traded
 
 _NEWS: Mapping[str, Callable[[Floor, Instrument], dict[str, Any]]] = {
@@ -123,7 +123,7 @@ class Okx:
         if channel == "orders":
             return []
         if channel != "books":
-            return [self._news(channel, wire, floor)]
+            return [self._news(channel, wire, floor)] if begun(floor.exchange, wire.partition("-")[0]) else []
         listed = self._known(floor).by_wire[wire]
         seen = floor.exchange.book(listed.name)
         sides = {"bids": spelt.levels(seen.bids, listed), "asks": spelt.levels(seen.asks, listed)}

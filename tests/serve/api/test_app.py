@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 from serve.api.app import DASHBOARD, PLOTLY
 from serve.api.guard import GUESSES
 from serve.commands import Decision
-from serve.events import Operator, TargetSet
+from serve.events import Operator
+from serve.inbox import Instruction
 from tests.serve.api.conftest import Beside
 from tests.serve.support import START
 
@@ -21,6 +22,7 @@ WRITES = (
     ("/v1/safer", {"action": "halt", "why": "drill"}, "operate"),
     ("/v1/freer", {"action": "resume", "why": "drill"}, "release"),
     ("/v1/target", {"asset": "BTC", "why": "drill", "delta": 2.5}, "release"),
+    ("/v1/transfer", {"account": "BTC-PERP", "amount": "2500.5", "expected": START, "why": "drill"}, "release"),
 )
 
 
@@ -78,7 +80,7 @@ def _taken(beside: Beside, name: str) -> None:
     while not (waiting := beside.inbox.waiting()):
         pass
     told = waiting[0].told
-    assert isinstance(told, Operator | TargetSet)
+    assert isinstance(told, Instruction)
     assert told.who in ("operateer", "releaseer")
     assert told.why == "drill"
     assert (told.command, len(waiting)) == (name, 1)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from decimal import Decimal
+
 import pytest
 
 from serve import codec
+from serve.api.views import snapshot
+from serve.api.words import told
 from serve.baseline import Baseline
-from serve.commands import Alert, Decision, SubmitOrder, Transition
+from serve.commands import Alert, Decision, Proposal, SubmitOrder, Transition
 from serve.durations import EDGES, Durations
-from serve.events import Event, Filled
+from serve.events import CollateralMoved, Event, Filled
 from serve.exposure import profit
+from serve.journal import Journal
 from serve.mirror import CURVE, LATEST, Mirror
 from serve.paging import retold
 from serve.runner import replayed
@@ -46,6 +52,24 @@ def test_records_are_the_journals_latest(mirrored: Mirror) -> None:
     assert any(isinstance(each, Alert) for each in items)
     sent = sum(isinstance(each, SubmitOrder) for each in items)
     assert mirror.fills.buckets()[-1][1] == sent, "each order filled"
+
+
+def test_a_proposal_stands_until_its_transfer_is_recorded(beside: Beside) -> None:
+    mirror, shown = Mirror(beside.journal), list[Proposal]()
+    mirror.advance(10**9)
+    assert mirror.state is not None
+    now = mirror.state.time
+    for account, amount, in_time in (("BTC-PERP", 25_000, True), ("spare", 9_000, False)):
+        shown.append(Proposal(now, account, "outside", Decimal(amount), 0.04, now + 1, in_time, "5.0% away"))
+    with closing(Journal(str(beside.file))) as writer:
+        writer.append([codec.encode(each) for each in shown])
+        mirror.advance(10)
+        assert {each.account: each.in_time for each in snapshot(mirror).proposals} == {"BTC-PERP": True, "spare": False}
+        assert told(mirror.story[-2].record) == "Proposed: move 25,000.00 from outside to BTC-PERP: 5.0% away."
+        moved = CollateralMoved(now, "BTC-PERP", Decimal(25_000), "outside", now + 1, "ann", "as proposed")
+        writer.append([codec.encode(moved)])
+        mirror.advance(10)
+    assert [each.account for each in snapshot(mirror).proposals] == ["spare"]
 
 
 def test_the_course_has_a_point_a_bar_and_ends_where_the_hedger_stands(mirrored: Mirror) -> None:

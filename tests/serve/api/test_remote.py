@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 from threading import Thread
@@ -22,6 +23,7 @@ from serve.api.screen import screen
 from serve.api.stream import Broadcast
 from serve.clock import RealClock
 from serve.events import Operator, TargetSet
+from serve.inbox import Instruction
 from serve.journal import Journal
 from serve.mirror import Mirror
 from serve.remote import Remote
@@ -67,13 +69,13 @@ def called(*arguments: str) -> tuple[int, str, str]:
     "words",
     [
         ("halt",), ("fallback",), ("flatten", "--close"), ("resume",), ("rollback",), ("acknowledge", "price_jump"),
-        ("override", "delta:BTC"), ("promote", "models/next"), ("target", "BTC", "--delta", "2.5"),
+        ("override", "delta:BTC"), ("promote", "models/next"), ("target", "BTC", "--delta", "2.5"), ("transfer", "BTC-PERP", "2500.5"),
     ],
 )  # fmt: skip
 def test_every_command_is_told_with_the_name_of_the_token(
     words: tuple[str, ...], address: str, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    noted = list[Operator | TargetSet]()
+    noted = list[Instruction]()
     tell = Remote.tell
     monkeypatch.setattr(Remote, "tell", lambda self, told, wait: (noted.append(told), tell(self, told, wait))[1])
     name, *rest = words
@@ -84,8 +86,10 @@ def test_every_command_is_told_with_the_name_of_the_token(
     if isinstance(told, Operator):
         assert (told.action, told.why) == (name, "drill")
         assert told.subject == {"flatten": "close", "promote": "models/next"}.get(name, rest[0] if rest else "")
-    else:
+    elif isinstance(told, TargetSet):
         assert (told.asset, told.delta) == ("BTC", 2.5)
+    else:
+        assert (told.account, told.amount, told.source) == ("BTC-PERP", Decimal("2500.5"), "outside")
 
 
 def test_what_was_told_stands_in_the_inbox_under_its_id(address: str, token: str) -> None:

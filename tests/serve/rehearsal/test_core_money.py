@@ -146,8 +146,9 @@ def test_an_option_settles_on_the_last_half_hour_of_the_index() -> None:
     desk.trade("ann", "bob", "2", "30", CALL)
     desk.place("bob", "-1", "100", CALL)
     start = desk.money("ann")
-    desk.move(1000, minutes=(DAY - 0.75 * HOUR) / 60_000)
-    desk.move(1100, minutes=30)
+    desk.move(3000, minutes=(DAY - 0.75 * HOUR) / 60_000)
+    desk.move(1000, minutes=10)
+    desk.move(1100, minutes=20)
     happened = desk.move(2000, minutes=15)
     assert desk.now == EXPIRY
     assert [gone.why for gone in only(Gone, happened)] == ["settled"]

@@ -171,11 +171,11 @@ def test_instruments_that_are_not_there_are_refused(
 def test_lots_fit_the_exchange_and_contracts_are_those_of_the_journal(met: Callable[[Case], None]) -> None:
     async def case(own: House, line: Connection) -> None:
         fine = (Leg(symbol=LEG, lot=Decimal("0.0005")),)
-        with pytest.raises(BadInput, match="steps of 0.001"):
+        with pytest.raises(BadInput, match=r"steps of 0\.001"):
             Instruments.of(line, Market(task(), ASSETS, fine))
         own_legs = Instruments.of(line, Market(task(), ASSETS, LEGS))
         assert own_legs.contracts({PERP: "0.01"}) == {PERP: "0.01"}
-        with pytest.raises(StartRefused, match="was 0.1 when this journal was last served, and is 0.01"):
+        with pytest.raises(StartRefused, match=r"was 0\.1 when .* and is 0\.01"):
             own_legs.contracts({PERP: "0.1"})
 
     met(case)
