@@ -191,7 +191,8 @@ def validated(model: type[Model], raw: dict[str, Any], where: str) -> Model:
         return model.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "(whole)"
+        named = (str(part) for part in first["loc"])
+        field = ".".join(part for part in named if not part.startswith("(")) or "(whole)"  # no tags of unions
         raise BadInput(f"{where}: {field}: {_told(first)}") from None
 
 

@@ -78,11 +78,13 @@ class Venue(Section):
 def _kind(raw: Any) -> str:
     """Of a venue's settings, by its name: paper, several exchanges, or one."""
     name = raw.get("name") if isinstance(raw, Mapping) else getattr(raw, "name", None)
-    return str(name) if name in ("paper", "routed") else "exchange"
+    return f"({name})" if name in ("paper", "routed") else "(exchange)"
 
 
 AnyVenue = Annotated[
-    Annotated[Venue, Tag("paper")] | Annotated[Routing, Tag("routed")] | Annotated[ExchangeSettings, Tag("exchange")],
+    Annotated[Venue, Tag("(paper)")]
+    | Annotated[Routing, Tag("(routed)")]
+    | Annotated[ExchangeSettings, Tag("(exchange)")],
     Discriminator(_kind),
 ]
 

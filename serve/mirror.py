@@ -56,6 +56,7 @@ class Mirror:
     entries: int = 0
     records: dict[type, deque[Kept]] = field(default_factory=lambda: {kind: deque(maxlen=LATEST) for kind in KINDS})
     story: deque[Kept] = field(default_factory=lambda: deque(maxlen=LATEST))  # all kinds, as they came
+    decision: Decision | None = None  # the last
     moved: dict[str, Transition] = field(default_factory=dict)  # by breaker: its last
     proposals: dict[str, Proposal] = field(default_factory=dict)  # by account: transfers that nobody has recorded
     curve: list[Point] = field(default_factory=list)
@@ -107,7 +108,9 @@ class Mirror:
             self._noted(item)
 
     def _stood(self, item: Event | Output) -> None:
-        if isinstance(item, Transition):
+        if isinstance(item, Decision):
+            self.decision = item
+        elif isinstance(item, Transition):
             self.moved[item.breaker] = item
         elif isinstance(item, Proposal):
             self.proposals[item.account] = item

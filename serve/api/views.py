@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from serve.breaker import Breaker
-from serve.commands import Decision, Transition
+from serve.commands import Transition
 from serve.exposure import net, profit
 from serve.ledger import ZERO
 from serve.limits import Measure
@@ -223,8 +223,8 @@ def _position(state: State, symbol: str) -> PositionView:
 
 
 def _bands(mirror: Mirror, state: State, market: Market) -> list[BandView]:
-    decisions, found = mirror.records[Decision], list[BandView]()
-    for leg in decisions[-1].record.legs if decisions else ():
+    found = list[BandView]()
+    for leg in () if mirror.decision is None else mirror.decision.legs:
         asset = market.asset_of[leg.symbol]
         base = market.base(state.book, asset, state.quotes[asset].spot)
         found.append(BandView(symbol=leg.symbol, lower=base * leg.lower, upper=base * leg.upper))

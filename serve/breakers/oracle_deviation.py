@@ -48,5 +48,8 @@ class OracleDeviation:
         if not price.quorate:
             return Finding(True, False, f"{price.asset} has no quorum: {price.words()}")
         spot = view.quotes[price.asset].spot
-        words = f"{price.asset} at {spot:.2f} is {price.off(spot):.2%} from {price.words()}"
-        return self.settings.finding(price.off(spot), f"{words}, limit {self.settings.entry:.2%}")
+        off = price.off(spot)
+        if off <= self.settings.exit:
+            return Finding(False, True, "")
+        words = f"{price.asset} at {spot:.2f} is {off:.2%} from {price.words()}"
+        return self.settings.finding(off, f"{words}, limit {self.settings.entry:.2%}")

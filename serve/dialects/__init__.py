@@ -8,7 +8,6 @@ Every coroutine may raise whatever ccxt raises.
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +17,7 @@ from envs.types import BadInput
 from serve.clock import YEAR
 from serve.commands import SubmitOrder
 from serve.venues import wire
+from serve.venues.settings import names as names
 
 Raw = Mapping[str, Any]
 Heard = Callable[[Mapping[str, Any]], None]
@@ -220,11 +220,6 @@ class Dialect:
 def per_year(rate: float, hours: float = FUNDING_HOURS) -> float:
     """Of a rate that is paid every so many hours."""
     return rate * YEAR / (hours * 3_600_000)
-
-
-def names() -> tuple[str, ...]:
-    found = (module.name for module in pkgutil.iter_modules(__path__))
-    return tuple(sorted(name for name in found if not name.startswith("_")))
 
 
 def load(name: str) -> Dialect:

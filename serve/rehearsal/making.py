@@ -20,6 +20,7 @@ OPTION_RUNGS = ((1.0, 0.5), (2.0, 0.5))
 OPTION_DEPTH = 0.04  # of the perpetual's
 POINT = 0.008  # of volatility, that an option's half-spread is worth
 DRIFTED = 0.25  # of a half-spread, after which makers quote anew
+KEPT = 0.75  # of their orders; with no more than that left, they quote anew
 OPTION_DRIFT = 0.001  # of the index, likewise
 OPTION_AGE = 900_000  # milliseconds, likewise
 TRADES = {"perpetual": 2.0, "spot": 1.0, "option": 0.02}  # a minute, of those who are gone
@@ -73,7 +74,7 @@ def take(state: State, account: str, instrument: Instrument, units: Decimal, liq
 
 
 def _drifted(last: Quoted, instrument: Instrument, move: Move, worth: float, half_spread: float) -> bool:
-    if sum(1 for order in last.orders if order.left) < 0.8 * len(last.orders):
+    if sum(1 for order in last.orders if order.left) <= KEPT * len(last.orders):
         return True
     if instrument.kind == "option":
         old = move.time - last.time > OPTION_AGE

@@ -37,7 +37,7 @@ class Plan:
     def ends(self) -> int:
         return self.first + self.days * DAY
 
-    def rules(self, market: Market) -> Rules:
+    def _rules(self, market: Market) -> Rules:
         spoken = protocols.load(self.protocol)
         return Rules(
             listed(market.spots(), market.starts), self.seed, unique_ids=spoken.unique_ids, funding=spoken.funding
@@ -47,12 +47,14 @@ class Plan:
     def opened(self) -> Iterator[Server]:
         """The exchange as its folder's record leaves it, or new. Raises BadInput."""
         data = tuple((asset, asset.lower()) for asset in self.assets)
-        scenario = Scenario(self.first, self.days * 24, data, self.seed)
-        recorded = Recorded(self.folder / RECORD, self.rules(Market(scenario)))
+        market = Market(Scenario(self.first, self.days * 24, data, self.seed))
+        recorded = Recorded(self.folder / RECORD, self._rules(market))
         if recorded.commands == 0:
             recorded.apply(Transfer(self.first - 1, TRADER.account, recorded.exchange.rules.currency, FUNDS))
+        for _ in market.commands(recorded.exchange.now):  # was applied before a restart
+            pass
         faults = Faults(schedule(self.faults, self.seed, self.first, self.ends), self.folder / FAULTS)
-        floor = Floor(recorded, Market(scenario, given=recorded.exchange.now), faults)
+        floor = Floor(recorded, market, faults)
         for _ in floor.advance(floor.now):  # the market is there when the first asks
             floor.news()
         spoken = [protocols.load(name) for name in protocols.names()]

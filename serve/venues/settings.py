@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Self
 from urllib.parse import urlsplit
 
@@ -9,12 +10,25 @@ from pydantic import AfterValidator, Field, model_validator
 
 from envs.calibration import NonNegative, Positive, Section
 
+DIALECTS = Path(__file__).parents[1] / "dialects"
+
 
 def _here(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme != "http" or parts.hostname != "127.0.0.1" or parts.port is None or parts.path:
         raise ValueError(f"{text} is no rehearsal on this machine; give an address such as http://127.0.0.1:8123")
     return text
+
+
+def _known(name: str) -> str:
+    if name not in names():
+        raise ValueError(f"no exchange {name!r}; have paper, routed, {', '.join(names())}")
+    return name
+
+
+def names() -> tuple[str, ...]:
+    """The files of serve/dialects/, without loading one."""
+    return tuple(sorted(path.stem for path in DIALECTS.glob("[a-z]*.py")))
 
 
 Address = Annotated[str, AfterValidator(_here)]
@@ -40,7 +54,7 @@ class ExchangeSettings(Section):
     """An exchange through ccxt; instruments by ccxt's symbols."""
 
     opening: ClassVar[str] = "serve.venues.opening"
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")  # a file of serve/dialects/
+    name: Annotated[str, AfterValidator(_known)]  # a file of serve/dialects/
     keys: Keys
     symbols: dict[str, str]  # of each leg; an option leg that waits to be listed has none
     quotes: dict[str, str] = Field(min_length=1)  # of each asset, the perpetual whose ticker and book quote it

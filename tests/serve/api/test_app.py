@@ -127,7 +127,7 @@ def test_a_watcher_gets_the_latest_picture_and_only_what_changed(beside: Beside)
         events, broadcast = beside.broadcast.events(), beside.broadcast
         broadcast.look()
         numbers = [int((await anext(events)).split()[1])]
-        following = asyncio.create_task(anext(events))
+        following = asyncio.ensure_future(anext(events))
         await asyncio.sleep(0)
         assert not following.done(), "nothing is new"
         beside.inbox.tell(Operator(START, "halt", "ann", "drill", ""))

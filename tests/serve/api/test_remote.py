@@ -28,7 +28,7 @@ from serve.journal import Journal
 from serve.mirror import Mirror
 from serve.remote import Remote
 from tests.serve.api.conftest import Beside
-from tests.serve.api.test_schema import answering
+from tests.serve.api.test_schema import Hasty, answering
 from tests.serve.support import PERP, START
 
 
@@ -41,7 +41,7 @@ def address(
     with closing(Journal(str(file))) as journal, closing(journal.inbox()) as inbox, answering(inbox):
         broadcast = Broadcast(mirrored, inbox, RealClock())
         broadcast.look()
-        running = server(app.made(broadcast, Guard(tokens.load(issued[0]), RealClock())), "127.0.0.1", 0, None, None)
+        running = server(app.made(broadcast, Guard(tokens.load(issued[0]), Hasty(START))), "127.0.0.1", 0, None, None)
         thread = Thread(target=running.run)
         thread.start()
         while not running.started:
@@ -69,7 +69,8 @@ def called(*arguments: str) -> tuple[int, str, str]:
     "words",
     [
         ("halt",), ("fallback",), ("flatten", "--close"), ("resume",), ("rollback",), ("acknowledge", "price_jump"),
-        ("override", "delta:BTC"), ("promote", "models/next"), ("target", "BTC", "--delta", "2.5"), ("transfer", "BTC-PERP", "2500.5"),
+        ("override", "delta:BTC"), ("promote", "models/next"), ("target", "BTC", "--delta", "2.5"),
+        ("transfer", "BTC-PERP", "2500.5"),
     ],
 )  # fmt: skip
 def test_every_command_is_told_with_the_name_of_the_token(
@@ -77,7 +78,12 @@ def test_every_command_is_told_with_the_name_of_the_token(
 ) -> None:
     noted = list[Instruction]()
     tell = Remote.tell
-    monkeypatch.setattr(Remote, "tell", lambda self, told, wait: (noted.append(told), tell(self, told, wait))[1])
+
+    def heard(self: Remote, told: Instruction, wait: float) -> tuple[str, str | None]:
+        noted.append(told)
+        return tell(self, told, wait)
+
+    monkeypatch.setattr(Remote, "tell", heard)
     name, *rest = words
     code, out, error = called(name, address, *rest, "--why", "drill", "--token-file", token)
     assert (code, error) == (0, "")

@@ -62,7 +62,7 @@ def test_every_answer_is_one_that_the_schema_names(
     with closing(Journal(str(tmp_path / "j.db"))) as journal, closing(journal.inbox()) as inbox, answering(inbox):
         broadcast = Broadcast(mirrored, inbox, VirtualClock(START))
         broadcast.look()
-        served = app.made(broadcast, Guard(tokens.load(issued[0]), Hasty(START)))
+        served = app.made(broadcast, Guard(tokens.load(issued[0]), Hasty(START)), ("testserver",))
         schema = schemathesis.openapi.from_asgi("/openapi.json", served)
         seen = set[int]()
         for operation in schema.get_all_operations():

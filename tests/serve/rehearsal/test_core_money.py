@@ -139,6 +139,9 @@ def test_longs_pay_shorts_for_the_time_that_has_passed() -> None:
     assert paid[0].rate == pytest.approx(before / 8, rel=D("1e-6"))
     assert paid[0].paid == (10 * mark * paid[0].rate).quantize(D("1e-8")) == -paid[1].paid
     assert desk.exchange.funding_history("BTC-PERP")[0].hours == 1
+    desk.move(1000, minutes=1)
+    desk.move(1000, minutes=59)
+    assert [each.rate for each in only(Funded, desk.do(Fund(desk.now)))] == [0, 0]  # what was paid for is forgotten
 
 
 def test_an_option_settles_on_the_last_half_hour_of_the_index() -> None:
