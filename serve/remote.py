@@ -23,7 +23,7 @@ from serve.private import text_of
 SAFER = ("halt", "flatten", "fallback")
 PATIENCE = 30.0  # seconds without a word
 LOOK = SECOND // 2  # between looks for an answer
-MOVED = ("account", "amount", "source", "why")
+MOVED = ("account", "source", "expected", "why")
 TARGET = ("asset", "delta", "gamma", "vega", "hedge_ratio", "above", "below", "why")
 ADDRESS = ("http://", "https://")
 
@@ -113,7 +113,8 @@ def _request(told: Instruction) -> tuple[str, dict[str, Any]]:
     if isinstance(told, TargetSet):
         return "/v1/target", {name: getattr(told, name) for name in TARGET}
     if isinstance(told, CollateralMoved):
-        return "/v1/transfer", {name: str(getattr(told, name)) for name in MOVED} | {"expected": told.expected}
+        moved = {name: getattr(told, name) for name in MOVED}
+        return "/v1/transfer", moved | {"amount": float(told.amount)}
     path = "/v1/safer" if told.action in SAFER else "/v1/freer"
     return path, {"action": told.action, "subject": told.subject, "why": told.why}
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from socket import socket
 from typing import Annotated, Literal
 
 import typer
 import uvicorn
-from fastapi import FastAPI
 from rich.console import Console
 
 from envs.types import BadInput
@@ -59,25 +60,31 @@ def dashboard(
         with closing(Journal(journal, readonly=True)) as kept, closing(kept.inbox()) as inbox:
             clock = RealClock()
             os.nice(NICE)
-            mirror = caught_up(kept)
-            served = app.made(Broadcast(mirror, inbox, clock), Guard(known, clock), _hosts(host, name or []))
+            broadcast = Broadcast(caught_up(kept), inbox, clock)
             scheme = "http" if certificate is None else "https"
             console.print(f"{scheme}://{host}:{port}/ shows {kept.url}; Ctrl-C ends it, the hedger goes on.")
-            server(served, host, port, certificate, key).run()
+            Server(broadcast, Guard(known, clock), host, port, name or (), certificate, key).run()
 
 
-def server(served: FastAPI, host: str, port: int, certificate: Path | None, key: Path | None) -> uvicorn.Server:
-    """With TLS where there is a certificate."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            served, host=host, port=port, log_config=LOG, access_log=False, server_header=False,
-            ssl_certfile=certificate, ssl_keyfile=key, timeout_graceful_shutdown=1,
-        )
-    )  # fmt: skip
+class Server(uvicorn.Server):
+    """With TLS where there is a certificate; it ends its streams when it ends."""
 
+    def __init__(
+        self, broadcast: Broadcast, guard: Guard, host: str, port: int, names: Sequence[str] = (),
+        certificate: Path | None = None, key: Path | None = None,
+    ) -> None:  # fmt: skip
+        self._broadcast = broadcast
+        served = app.made(broadcast, guard, (*app.LOCAL, f"[{host}]" if ":" in host else host, *names))
+        super().__init__(
+            uvicorn.Config(
+                served, host=host, port=port, log_config=LOG, access_log=False, server_header=False,
+                ssl_certfile=certificate, ssl_keyfile=key, timeout_graceful_shutdown=1,
+            )
+        )  # fmt: skip
 
-def _hosts(host: str, names: list[str]) -> tuple[str, ...]:
-    return (*app.LOCAL, f"[{host}]" if ":" in host else host, *names)
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        await self._broadcast.end()
+        await super().shutdown(sockets)
 
 
 @token_app.command("add")

@@ -57,6 +57,7 @@ class Broadcast:
     clock: Clock
     frame: Frame | None = None
     watchers: int = 0
+    ended: bool = False
     _grew_at: int = 0
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -83,20 +84,28 @@ class Broadcast:
         self.watchers += 1
         seen = 0
         try:
-            while True:
+            while not self.ended:
                 frame = await self._after(seen)
                 seen = seen if frame is None else frame.number
                 yield ALIVE if frame is None else frame.event
         finally:
             self.watchers -= 1
 
+    async def end(self) -> None:
+        """No watcher hears more, so that the server can end."""
+        self.ended = True
+        async with self._changed:
+            self._changed.notify_all()
+
     async def _after(self, number: int) -> Frame | None:
-        """None where no newer one comes for a while."""
+        """None where no newer one comes for a while, or none ever."""
         with suppress(TimeoutError):
             async with asyncio.timeout(QUIET), self._changed:
-                await self._changed.wait_for(lambda: self.frame is not None and self.frame.number > number)
-                return self.frame
-        return None
+                await self._changed.wait_for(lambda: self.ended or self._newer(number) is not None)
+        return self._newer(number)
+
+    def _newer(self, number: int) -> Frame | None:
+        return self.frame if self.frame is not None and self.frame.number > number else None
 
     def look(self) -> bool:
         """Take in what is new, and make a picture if anything is. Whether more is likely there."""

@@ -55,7 +55,7 @@ class Target(BaseModel):
 class Transfer(BaseModel):
     why: Text
     account: Text = Field(description="Margin account that it goes to, as a proposal names it.")
-    amount: Decimal = Field(gt=0, max_digits=20, decimal_places=8, description="Quote currency.")
+    amount: float = Field(gt=0, le=1e12, description="Quote currency.")
     source: Text = Field(default=OUTSIDE, description="Another account, or outside.")
     expected: int = Field(ge=0, le=2**53, description="When it should be there. " + TIME)
     id: Id | None = None
@@ -104,7 +104,10 @@ def routes(inbox: Inbox, guard: Guard) -> APIRouter:
     def transfer(transfer: Transfer, who: releaser, response: Response) -> Answer:
         """Record collateral that you have sent to a margin account: the hedger moves none itself."""
         t, now = transfer, RealClock().now()
-        return tell(CollateralMoved(now, t.account, t.amount, t.source, t.expected, who, t.why, t.id or ""), response)
+        return tell(
+            CollateralMoved(now, t.account, Decimal(repr(t.amount)), t.source, t.expected, who, t.why, t.id or ""),
+            response,
+        )
 
     @api.get("/v1/commands/{name}", dependencies=[reader], responses={404: {"model": Problem}})
     def answer(name: Annotated[str, InPath(pattern=r"^[A-Za-z0-9_-]{1,64}$")]) -> Answer:

@@ -120,9 +120,13 @@ class BinanceUsdm(Dialect):
         return Reading(int(told["E"]), float(told["i"]), float(told["p"]), per_year(float(told["r"]), ticker["hours"]))
 
     def step(self, x: Any, message: Raw) -> Step | None:
+        """A book begins with a snapshot by request, which the first change overlaps or follows."""
         if message.get("e") != "depthUpdate":
             return None
-        return Step(x.safe_symbol(message["s"], None, None, "contract"), int(message["pu"]), int(message["u"]))
+        symbol = x.safe_symbol(message["s"], None, None, "contract")
+        shown = x.orderbooks[symbol]["nonce"] if symbol in x.orderbooks else None
+        fits = shown is None or int(message["U"]) <= shown or int(message["pu"]) == shown
+        return Step(symbol, None if fits else int(message["pu"]), int(message["u"]))
 
     def fault(self, message: Raw) -> str:
         error = message.get("error")

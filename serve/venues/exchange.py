@@ -18,7 +18,8 @@ from serve.venues.accounting import Accounting
 from serve.venues.connection import Connection
 from serve.venues.instruments import Instruments
 from serve.venues.lanes import Lanes
-from serve.venues.ordering import Ordering
+from serve.venues.ordering import OVERLAP, Ordering
+from serve.venues.sources import heard
 from serve.venues.streams import Book, Streams
 from serve.venues.tracks import Tracks
 
@@ -56,7 +57,13 @@ class Exchange:
         """Subscribes, after what was journalled before a restart."""
         self._tracks.remember(past, sent, self._instruments.symbols)
         self._accounting.remember(past, self._clock.now())
+        ended = past[-1].time - OVERLAP if past else 0
+        self._rests = {
+            name: each.expires_at for name, each in sent.items() if each.post_only and each.expires_at >= ended
+        }
         self._lanes.keep(self._streams.run())
+        for source in self._settings.sources:
+            self._lanes.keep(heard(self._settings, source, self._events.put, self._clock))
         self._lanes.keep(self._line.dialect.guarded(self._ordering.cancels, self._turning))
 
     def submit(self, order: SubmitOrder) -> tuple[Event, ...]:

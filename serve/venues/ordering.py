@@ -178,14 +178,16 @@ class Ordering:
         """A fill that is the exchange's doing, or that bears our name and is not of this database; others are a
         person's, and show in the positions.
         """
+        leg = next((leg for leg, symbol in self._symbols.items() if symbol == raw["symbol"]), None)
+        if leg is None:
+            return
         price = Decimal(str(raw["price"]))
         amount = Decimal(str(raw["amount"])) * self._line.unit(raw["symbol"])
         units = amount if raw["side"] == "buy" else -amount
         why = self._line.dialect.taken_over(raw)
-        leg = next((leg for leg, symbol in self._symbols.items() if symbol == raw["symbol"]), None)
         if bearing := self._tracks.bearing(name):
             self._tell(Filled(0, bearing, str(raw["id"]), units, price, self._line.dialect.fee(raw)))
-        elif why and leg is not None:
+        elif why:
             self._tell(Deleveraged(0, leg, units, price, why, str(raw["id"])))
 
     async def _carefully(self, name: str, work: Any) -> None:

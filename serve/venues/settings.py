@@ -31,6 +31,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in DIALECTS.glob("[a-z]*.py")))
 
 
+Known = Annotated[str, AfterValidator(_known)]
 Address = Annotated[str, AfterValidator(_here)]
 FIELDS = ("apiKey", "secret", "password", "walletAddress", "privateKey")
 
@@ -54,11 +55,11 @@ class ExchangeSettings(Section):
     """An exchange through ccxt; instruments by ccxt's symbols."""
 
     opening: ClassVar[str] = "serve.venues.opening"
-    name: Annotated[str, AfterValidator(_known)]  # a file of serve/dialects/
+    name: Known  # a file of serve/dialects/
     keys: Keys
     symbols: dict[str, str]  # of each leg; an option leg that waits to be listed has none
     quotes: dict[str, str] = Field(min_length=1)  # of each asset, the perpetual whose ticker and book quote it
-    sources: dict[str, dict[str, str]] = Field(default_factory=dict)  # other exchanges' perpetual of each asset
+    sources: dict[Known, dict[str, str]] = Field(default_factory=dict)  # other exchanges' perpetual of each asset
     seed: int = Field(default=0, ge=0)  # of a paper desk whose book is hedged here
     rehearsal: Address | None = None  # of a rehearsal exchange, which stands in for the real one
     timeout_seconds: Positive  # for an answer, on the wall

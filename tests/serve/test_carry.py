@@ -25,6 +25,7 @@ from serve.journal import Journal
 from serve.market import Market
 from serve.runner import Core, replayed
 from serve.session import Source, run
+from tests.serve.papers import standing
 from tests.serve.support import ASSETS, LEGS, PERP, START, opening, quote, raw_config, save_model, task, write_bars
 from tests.serve.test_engine import fold, of
 from tests.serve.test_parity_basis import carry_task, funding_file
@@ -81,8 +82,7 @@ def test_funding_in_the_book_is_cash_and_of_what_is_not_there_it_is_dropped() ->
 def test_what_a_perpetual_elsewhere_paid_is_read_from_the_book_file(tmp_path: Path) -> None:
     path, now = tmp_path / "book.jsonl", quote(START)
     path.write_text('{"type": "BookFunded", "holding": "okx-1", "cash": "-3.25"}\n')
-    state, _ = fold(opening())
-    assert BookFile(path, ()).saw(now, state) == (BookFunded(START, "okx-1", Decimal("-3.25")),)
+    assert BookFile(path, ()).saw(now, standing({})) == (BookFunded(START, "okx-1", Decimal("-3.25")),)
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +132,19 @@ def test_a_rule_that_the_desk_cannot_follow_is_refused() -> None:
         Book(source="file", path="book.jsonl", carry=RULE)
 
 
+def test_funding_is_recorded_for_every_asset_or_none(files: tuple[str, str], tmp_path: Path) -> None:
+    of_spot = tmp_path / "task.toml"
+    of_spot.write_text(tomli_w.dumps(carry_task(Spot()).model_dump(mode="json", exclude_none=True)))
+    settings = ServeConfig.model_validate(raw_config(model=None, task=str(of_spot)))
+    twice = Source(files[:1], START, 1, funding=(files[1], files[1]))
+    with (
+        closing(Journal(str(tmp_path / "j.db"))) as kept,
+        pytest.raises(BadInput, match="--funding names 2 records for 1 assets"),
+    ):
+        run(settings, kept, twice)
+
+
+@pytest.mark.slow
 def test_a_perpetual_elsewhere_is_held_while_the_leg_pays_more(files: tuple[str, str], tmp_path: Path) -> None:
     """Elsewhere every day pays 11 %; the leg's 55 % of the second day is worth it, by 44 % and no more."""
     (tmp_path / "elsewhere").mkdir()

@@ -23,8 +23,10 @@ from serve.clock import HOUR, SECOND
 from serve.commands import Ask, Flat, Infer, LookUp, Output, SubmitOrder
 from serve.engine import Engine
 from serve.events import (
+    BalanceReport,
     BarClosed,
     BookSettled,
+    CollateralMoved,
     DecisionDue,
     Event,
     Filled,
@@ -162,6 +164,13 @@ class Serving(RuleBasedStateMachine):
         self.funded += D(cash)
         self.feeds(FundingPaid(self.now, symbol, D(cash)))
 
+    @rule(use=st.sampled_from([0.01, 0.1, 0.3, 0.8]), sent=st.sampled_from(["0", "0", "50000"]))
+    def margin_is_told_and_collateral_sent(self, use: float, sent: str) -> None:
+        self.feeds(BalanceReport(self.now, self.now, self.truth.cash, use))
+        if sent != "0":
+            self.truth.cash += D(sent)
+            self.feeds(CollateralMoved(self.now, "paper", D(sent), "outside", self.now, "ann", "asked"))
+
     @rule(
         action=st.sampled_from(["halt", "resume", "resume", "flatten", "rollback", "override"]),
         subject=st.sampled_from(["", "close", "delta:BTC"]),
@@ -254,11 +263,11 @@ def allowed(state: State, order: SubmitOrder) -> None:
     worst = max(abs(held + sum((u for u in flying if u * sign > 0), ZERO)) for sign in (1, -1))
     assert worst <= limits.position.hard or order.units * held < 0
     assert not state.venue.awaited
+    assert not order.reduce_only or (order.units * held < 0 and abs(order.units) <= abs(held))
     if state.flatten is not None:
-        assert not order.reduce_only or (order.units * held < 0 and abs(order.units) <= abs(held))
         return
     assert state.risk is not RiskState.HALTED
-    if state.risk is RiskState.REDUCING:
+    if state.risk is RiskState.REDUCING and not order.reduce_only:
         assert shrinks(state, asset, order), "risk may have grown"
 
 

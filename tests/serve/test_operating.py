@@ -46,6 +46,10 @@ def test_commands_to_a_hedger_that_does_not_run_wait_for_it(settings: ServeConfi
     assert called("acknowledge", url, "no_such", "--why", "drill", "--wait", "0")[0] == 1
     assert called("override", url, "delta:DOGE", "--why", "drill", "--wait", "0", "--json")[0] == 1
     assert "Waiting: halt by ann." in called("status", url)[1]
+    sent = ("transfer", url, PERP, "--why", "drill", "--who", "ann", "--wait", "0")
+    assert "amount '-5' is no sum of money" in called(*sent, "--", "-5")[2]
+    assert called(*sent, "25000")[0] == 1
+    assert "Waiting: 25,000.00 from outside to BTC-PERP by ann." in called("status", url)[1]
 
     again = Journal(url)
     core = run(settings, again, Source((bars,), START, 2))
@@ -56,6 +60,8 @@ def test_commands_to_a_hedger_that_does_not_run_wait_for_it(settings: ServeConfi
     assert (facts["state"], facts["waiting"]) == ("HALTED", [])
     assert facts["positions"] == {PERP: str(core.state.ledger.position(PERP))}
     assert core.state.dropped["Operator"] == 2
+    assert core.state.opening.posted == {PERP: 25_000}
+    assert not core.state.venue.mismatches
     inbox = Journal(url, readonly=True).inbox()
     refusals = sorted(inbox.answered(name) or "" for name in _ids(url))
     assert refusals[0].startswith("refused: there is no breaker no_such; have ")

@@ -34,12 +34,12 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def standing(folder: Path, hours: int = 100) -> Iterator[House]:
+def standing(folder: Path, hours: int = 100, name: str = "deribit") -> Iterator[House]:
     """The exchange, so many hours old, answering from a thread of its own."""
     opened, done, found = threading.Event(), threading.Event(), list[House]()
 
     async def stand() -> None:
-        async with house("deribit", folder) as own:
+        async with house(name, folder) as own:
             for hour in range(1, hours + 1):
                 at = START + hour * HOUR
                 own.market.coming += [Move(at, "BTC", Decimal(84_000 + 7 * (hour**2 % 101)), 1e-5 * hour, depth=0.0)]

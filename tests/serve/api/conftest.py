@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from fastapi.testclient import TestClient
 
 from serve.api import app, tokens
+from serve.api.command import Server
 from serve.api.guard import Guard
 from serve.api.stream import Broadcast
 from serve.clock import VirtualClock
@@ -31,6 +33,20 @@ def recorded(settings: ServeConfig, tmp_path_factory: pytest.TempPathFactory) ->
     with closing(Journal(str(folder / "j.db"))) as journal:
         run(settings, journal, Source((bars,), START, 1))
     return folder / "j.db"
+
+
+@contextmanager
+def listening(server: Server) -> Iterator[int]:
+    """Its port, while it runs in a thread."""
+    thread = Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @dataclass

@@ -22,7 +22,7 @@ WRITES = (
     ("/v1/safer", {"action": "halt", "why": "drill"}, "operate"),
     ("/v1/freer", {"action": "resume", "why": "drill"}, "release"),
     ("/v1/target", {"asset": "BTC", "why": "drill", "delta": 2.5}, "release"),
-    ("/v1/transfer", {"account": "BTC-PERP", "amount": "2500.5", "expected": START, "why": "drill"}, "release"),
+    ("/v1/transfer", {"account": "BTC-PERP", "amount": 2500.5, "expected": START, "why": "drill"}, "release"),
 )
 
 

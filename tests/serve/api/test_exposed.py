@@ -8,7 +8,6 @@ import ipaddress
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from cryptography import x509
@@ -19,11 +18,12 @@ from fastapi.testclient import TestClient
 
 from envs.types import BadInput
 from serve.api import app, stream, tokens
-from serve.api.command import check_address, server
+from serve.api.command import Server, check_address
 from serve.api.guard import Guard
+from serve.api.tokens import Tokens
 from serve.clock import RealClock
 from serve.remote import Remote, RemoteError
-from tests.serve.api.conftest import Beside
+from tests.serve.api.conftest import Beside, listening
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +49,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture
 def address(shown: Beside, issued: tuple[Path, dict[str, str]], pair: tuple[Path, Path]) -> Iterator[str]:
     """Of the API behind TLS."""
-    served = app.made(shown.broadcast, Guard(tokens.load(issued[0]), RealClock()))
-    running = server(served, "127.0.0.1", 0, *pair)
-    thread = Thread(target=running.run)
-    thread.start()
-    while not running.started:
-        assert thread.is_alive()
-    yield f"https://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
-    running.should_exit = True
-    thread.join()
+    guard = Guard(tokens.load(issued[0]), RealClock())
+    with listening(Server(shown.broadcast, guard, "127.0.0.1", 0, certificate=pair[0], key=pair[1])) as port:
+        yield f"https://127.0.0.1:{port}"
 
 
 def test_tls_by_file_is_spoken_and_checked(
@@ -124,6 +118,13 @@ def test_no_other_site_may_read_or_tell(shown: Beside) -> None:
         assert reply.headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert "frame-ancestors 'none'" in reply.headers["Content-Security-Policy"]
     assert not shown.inbox.waiting()
+
+
+def test_a_stream_ends_with_its_server(shown: Beside) -> None:
+    with listening(Server(shown.broadcast, Guard(Tokens({}), shown.clock), "127.0.0.1", 0)) as port:
+        events = Remote(f"http://127.0.0.1:{port}", None).events("/v1/stream")
+        assert next(events)["snapshot"]["state"] == "ACTIVE"
+    assert list(events) == []
 
 
 def test_a_watcher_hears_that_the_server_lives(shown: Beside, monkeypatch: pytest.MonkeyPatch) -> None:

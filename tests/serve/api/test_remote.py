@@ -8,7 +8,6 @@ from contextlib import closing
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from rich.console import Console
@@ -16,8 +15,8 @@ from typer.testing import CliRunner
 
 from envs.types import BadInput
 from rehedge import app as rehedge
-from serve.api import app, tokens
-from serve.api.command import server
+from serve.api import tokens
+from serve.api.command import Server
 from serve.api.guard import Guard
 from serve.api.screen import screen
 from serve.api.stream import Broadcast
@@ -27,7 +26,7 @@ from serve.inbox import Instruction
 from serve.journal import Journal
 from serve.mirror import Mirror
 from serve.remote import Remote
-from tests.serve.api.conftest import Beside
+from tests.serve.api.conftest import Beside, listening
 from tests.serve.api.test_schema import Hasty, answering
 from tests.serve.support import PERP, START
 
@@ -41,14 +40,9 @@ def address(
     with closing(Journal(str(file))) as journal, closing(journal.inbox()) as inbox, answering(inbox):
         broadcast = Broadcast(mirrored, inbox, RealClock())
         broadcast.look()
-        running = server(app.made(broadcast, Guard(tokens.load(issued[0]), Hasty(START))), "127.0.0.1", 0, None, None)
-        thread = Thread(target=running.run)
-        thread.start()
-        while not running.started:
-            assert thread.is_alive()
-        yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
-        running.should_exit = True
-        thread.join()
+        guard = Guard(tokens.load(issued[0]), Hasty(START))
+        with listening(Server(broadcast, guard, "127.0.0.1", 0)) as port:
+            yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
@@ -123,7 +117,9 @@ def test_logs_begin_with_the_latest_and_follow(address: str, token: str, mirrore
     code, out, _ = called("logs", address, "--last", "3", "--no-follow", "--json", "--token-file", token)
     assert code == 0
     assert [json.loads(line)["number"] for line in out.splitlines()] == [each.number for each in mirrored.story][-3:]
-    first = next(iter(Remote(address, Path(token)).events("/v1/stream")))
+    events = Remote(address, Path(token)).events("/v1/stream")
+    first = next(events)
+    events.close()
     assert first["story"][-1]["number"] == mirrored.story[-1].number
 
 

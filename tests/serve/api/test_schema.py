@@ -48,9 +48,11 @@ def answering(inbox: Inbox) -> Iterator[None]:
 
     thread = Thread(target=take)
     thread.start()
-    yield
-    done.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 @pytest.mark.slow

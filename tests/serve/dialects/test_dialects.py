@@ -194,6 +194,21 @@ def test_mark_index_and_funding(run: Callable[[Case], None]) -> None:
     run(case)
 
 
+def test_history_of_prices_and_of_funding(run: Callable[[Case], None]) -> None:
+    async def case(own: House, x: Any) -> None:
+        for _ in range(2):
+            await own.move(84_600, 1_800, premium=0.001)
+        await own.apply(Fund(own.floor.now))
+        rows = await x.fetch_ohlcv(PERP, "1h", START - 3 * 3_600_000, 10)
+        assert [row[0] for row in rows[:4]] == [START + hour * 3_600_000 for hour in range(-3, 1)]
+        assert rows[0][1:5] == [84_000, 84_009, 83_991, 84_001]
+        (told,) = await x.fetch_funding_rate_history(PERP, START, 10)
+        (truth,) = own.floor.exchange.funding_history("BTC-PERP")
+        assert (told["timestamp"], told["fundingRate"]) == (truth.time, float(truth.rate))
+
+    run(case)
+
+
 def test_a_change_of_the_book_that_never_came_is_seen(run: Callable[[Case], None]) -> None:
     async def case(own: House, x: Any) -> None:
         steps: list[Step] = []
@@ -202,7 +217,7 @@ def test_a_change_of_the_book_that_never_came_is_seen(run: Callable[[Case], None
         for price in (84_010, 84_020):
             await own.move(price)
         await asyncio.sleep(0.05)
-        assert steps
+        assert steps[0].previous is None
         assert all(b.previous in (None, a.last) for a, b in pairwise(steps))
         told = len(steps)
         own.floor.exchange.apply(Place(START, TRADED, "", "BTC-PERP", Decimal("0.1"), Decimal(82_000)))  # never told

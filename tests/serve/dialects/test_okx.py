@@ -149,6 +149,16 @@ def test_an_option_that_expires_is_delivered(tmp_path: Path) -> None:
     played(case, tmp_path)
 
 
+def test_listed_volatilities(tmp_path: Path) -> None:
+    async def case(own: House, x: Any) -> None:
+        ((expiry, strike, volatility),) = await own.dialect.surface(x, "BTC")
+        assert (expiry, strike) == (EXPIRY, 90_000.0)
+        assert volatility == pytest.approx(own.floor.exchange.ticker(CALL.name).volatility)
+        assert (await x.fetch_greeks(OPTION))["delta"] == pytest.approx(0.37, abs=0.1)
+
+    played(case, tmp_path)
+
+
 def test_ping_and_pong_are_words_and_an_error_is_told_in_words(tmp_path: Path) -> None:
     async def case(own: House, x: Any) -> None:
         address = own.address.replace("http", "ws") + "/ws/v5/public"

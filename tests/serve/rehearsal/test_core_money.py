@@ -82,6 +82,16 @@ def test_what_a_perpetual_gains_is_worth_and_moves_to_the_balance_when_it_closes
     assert desk.exchange.account("ann").positions[0].entry == 1010
 
 
+def test_fees_are_of_the_notional_and_an_options_of_its_underlying_up_to_an_eighth_of_its_price() -> None:
+    desk = Desk()
+    desk.trade("ann", "bob", "2", "1000")
+    desk.trade("ann", "bob", "2", "10", CALL)
+    desk.trade("ann", "bob", "2", "2", CALL)
+    assert [fill.fee for fill in desk.exchange.fills("ann")] == [D(1), D(1), D("0.5")]
+    assert [fill.fee for fill in desk.exchange.fills("bob")] == [D("0.2"), D("0.2"), D("0.2")]
+    assert desk.money("exchange") == D("3.1")
+
+
 def test_not_even_the_tenth_decimal_is_lost() -> None:
     fine = replace(PERP, tick=D("0.00001"), lot=D("0.00001"))
     desk = Desk(replace(RULES, instruments=(fine, *LISTED[1:])), accounts=("ann", "bob", "cid"))
@@ -139,8 +149,8 @@ def test_longs_pay_shorts_for_the_time_that_has_passed() -> None:
     assert paid[0].rate == pytest.approx(before / 8, rel=D("1e-6"))
     assert paid[0].paid == (10 * mark * paid[0].rate).quantize(D("1e-8")) == -paid[1].paid
     assert desk.exchange.funding_history("BTC-PERP")[0].hours == 1
-    desk.move(1000, minutes=1)
-    desk.move(1000, minutes=59)
+    for _ in range(60):
+        desk.move(1000, minutes=1)
     assert [each.rate for each in only(Funded, desk.do(Fund(desk.now)))] == [0, 0]  # what was paid for is forgotten
 
 

@@ -124,6 +124,15 @@ def test_reduce_only_is_measured_again_at_each_fill() -> None:
     assert desk.units("cid") == 2
 
 
+def test_fill_or_kill_counts_what_resting_orders_may_still_fill() -> None:
+    desk = Desk(accounts=("ann", "bob", "cid"))
+    desk.trade("bob", "cid", "1", "1000")
+    desk.place("bob", "-3", "1000", reduce_only=True)
+    desk.place("bob", "-3", "1000.5", reduce_only=True)
+    assert refusals(desk.place("ann", "1.5", "1001", tif="fok")) == ["unfillable"]
+    assert len(only(Traded, desk.place("ann", "1", "1001", tif="fok"))) == 2
+
+
 def test_the_position_cap_binds_at_the_fill() -> None:
     capped = replace(PERP, position_cap=D(3))
     desk = Desk(replace(RULES, instruments=(capped, *LISTED[1:])))
