@@ -1,7 +1,7 @@
 """The live hedger on the rehearsal exchange: a day a seed, the protocols in turn, every fault on, and kill -9.
 
-Each run is two processes: `rehedge serve` through real ccxt, and the exchange. Hedges go out in slices of a minute, so
-that a run has some hundred orders. Say beside a run what else the machine was doing: calls that time out, do so on the
+Each run is two processes: `rehedge serve` through real ccxt, and the exchange. Hedges go out in small slices, so that
+a run has many hundred orders. Say beside a run what else the machine was doing: calls that time out, do so on the
 wall.
 
 Example: python benchmarks/rehearsal.py --seeds 50
@@ -22,9 +22,11 @@ from typing import Any
 
 import tomli_w
 
+from envs.types import BadInput
 from serve.clock import DAY, parse
 from serve.errors import ServeError
 from serve.rehearsal import faults, protocols
+from serve.rehearsal.market import Market, Scenario
 from serve.rehearsal.plan import Plan
 from serve.rehearsal.rehearsing import Rehearsal, Verdict, kills
 
@@ -41,16 +43,26 @@ def settings(protocol: str) -> dict[str, Any]:
     raw["model"] = str(ROOT / raw["model"])
     raw["venue"] |= {"name": protocol, "timeout_seconds": 1.0, "silence_seconds": 300.0}
     raw["bands"] |= {"calm_width": 0.05, "stress_width": 0.05}
-    raw["execution"] |= {"slice_seconds": 60.0, "resting_seconds": 0}
+    raw["execution"] |= {"slice_seconds": 45.0, "resting_seconds": 0}
+    raw["breakers"]["liquidity_collapse"]["depth"] = {"entry": 5_000, "exit": 10_000}  # else no order grows the hedge
     raw["limits"]["legs"]["BTC-PERP"]["order"] = {"soft": SLICE, "hard": SLICE}
     return raw
+
+
+def first(seed: int) -> int:
+    """A day of the record that has all its hours."""
+    day = seed * 7919 % SPAN
+    while True:
+        try:
+            return Market(Scenario(FIRST + day * DAY, 24)).starts
+        except BadInput:
+            day += 1
 
 
 def run(seed: int, protocol: str, which: tuple[str, ...], folder: Path) -> Verdict:
     config = folder / "config.toml"
     config.write_text(tomli_w.dumps(settings(protocol)))
-    first = FIRST + seed * 7919 % SPAN * DAY
-    plan = Plan(folder, ("BTC",), protocol, first, 1, seed, which)
+    plan = Plan(folder, ("BTC",), protocol, first(seed), 1, seed, which)
     return Rehearsal(config, plan, kills(KILLS, plan), lambda now: None).run()
 
 

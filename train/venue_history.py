@@ -14,6 +14,7 @@ HOUR = 3_600_000  # milliseconds
 PAGE = 1000  # rows that are asked for at most
 RETRIES, DELAY = 4, 1000  # of a request that did not come through, milliseconds apart
 UNTIL = {"okx": "after"}  # what a page's end is called, where it is not `until`
+PERPETUALS = {"hyperliquid": {"fetchMarkets": {"types": ["swap"]}}}  # of which no spot market need be known
 FUNDED = {"deribit": "interest_1h"}  # what an hour was paid, where `fundingRate` is another rate of that time
 
 Row = tuple[float | None, ...]  # milliseconds first
@@ -43,7 +44,7 @@ class VenueHistory:
         Raises BadInput for an exchange, symbol or length of bars that is unknown, for history that the exchange does
         not give, and for times that are still to come; Failed where it cannot be asked.
         """
-        self._venue, self.request = _venue(request.exchange, address), request
+        self._venue, self.request = _venue(request, address), request
         method = "fetchOHLCV" if request.what == "bars" else "fetchFundingRateHistory"
         if not self._venue.has.get(method):
             raise BadInput(f"{request.exchange} gives no history of {request.what}; choose another exchange")
@@ -109,7 +110,8 @@ class VenueHistory:
             raise Failed(f"{self.request.exchange}: {type(error).__name__} ({reason})") from error
 
 
-def _venue(name: str, address: str | None) -> Any:
+def _venue(request: Request, address: str | None) -> Any:
+    name = request.exchange
     try:
         ccxt = importlib.import_module("ccxt")
     except ModuleNotFoundError:
@@ -117,7 +119,9 @@ def _venue(name: str, address: str | None) -> Any:
     if name not in ccxt.exchanges:
         near = [each for each in ccxt.exchanges if each.startswith(name[:3])]
         raise BadInput(f"no exchange is named {name!r}; ccxt has {', '.join(near[:8]) or 'deribit, okx, binanceusdm'}")
-    venue = getattr(ccxt, name)({"options": {"maxRetriesOnFailure": RETRIES, "maxRetriesOnFailureDelay": DELAY}})
+    own = PERPETUALS.get(name, {}) if ":" in request.symbol else {}
+    options = {"maxRetriesOnFailure": RETRIES, "maxRetriesOnFailureDelay": DELAY, **own}
+    venue = getattr(ccxt, name)({"options": options})
     if address is not None:
         venue.urls["api"] = _moved(venue.urls["api"], address.rstrip("/"))
     return venue

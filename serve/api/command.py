@@ -25,7 +25,7 @@ from serve.journal import Journal
 from serve.remote import loopback
 
 TOKENS = Path("runs/tokens.toml")
-NICE = 10  # the hedger goes first
+NICE = 5  # the hedger goes first
 LOG = {
     "version": 1,
     "disable_existing_loggers": False,

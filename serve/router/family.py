@@ -118,9 +118,9 @@ class Family:
         return after, (Absent(now, self.order.order),) if nowhere else ()
 
     def _settled(self, venue: str, event: OrderEvent) -> Family:
-        """A child of unknown size that does not rest has ended when the venue speaks of it after it expired."""
+        """A child of unknown size that does not rest has ended when the venue, asked after it expired, knows of it."""
         child = self.children[venue]
-        speaks = isinstance(event, Acknowledged | Filled) and event.time > self.order.expires_at
+        speaks = isinstance(event, Acknowledged) and event.time > self.order.expires_at
         if child.units is None and speaks and not child.over:
             return self.with_child(venue, replace(child, stage=Stage.ENDED))
         return self

@@ -127,8 +127,19 @@ class Exchange:
 
     def candles(self, asset: str, timeframe: str, since: int, count: int) -> list[list[float]]:
         """Start, open, high, low, close and volume of the instrument that quotes an asset, oldest first."""
-        ask = self._ordering.questions.fetch_ohlcv(self._settings.quotes[asset], timeframe, since, count)
-        return list(self._lanes.ask(ask))
+        return list(self._lanes.ask(self._candles(self._settings.quotes[asset], timeframe, since, count)))
+
+    async def _candles(self, symbol: str, timeframe: str, since: int, count: int) -> list[list[float]]:
+        """However few of them the exchange gives at a time."""
+        found: list[list[float]] = []
+        while len(found) < count:
+            rows = await self._ordering.questions.fetch_ohlcv(symbol, timeframe, since, count - len(found))
+            page = [row for row in rows if not found or row[0] > found[-1][0]]  # some begin with the bar before
+            if not page:
+                break
+            found += page
+            since = int(page[-1][0]) + 1
+        return found
 
     def settle(self) -> None:
         self._lanes.settle(self._settings.timeout_seconds)

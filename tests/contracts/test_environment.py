@@ -39,6 +39,13 @@ def check(function: Callable[[Any], None]) -> Callable[[Any], None]:
     return pytest.mark.parametrize("task", NAMES)(function)
 
 
+def long_check(function: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The same, of the short call by default and of the others among the slow tests."""
+    CHECKS.append(function)
+    others = [pytest.param(name, marks=pytest.mark.slow) for name in NAMES if name != "short_call"]
+    return pytest.mark.parametrize("task", ["short_call", *others])(function)
+
+
 def loaded(task: Any) -> Task:
     return task if isinstance(task, Task) else Task.load(task)
 
@@ -89,7 +96,7 @@ def test_it_is_registered_under_its_id(task: Any) -> None:
     assert env.spec.max_episode_steps is None
 
 
-@check
+@long_check
 @pytest.mark.filterwarnings(UNBOUNDED)
 def test_gymnasium_finds_no_fault(task: Any) -> None:
     whole = short(task)
@@ -192,7 +199,7 @@ def test_the_single_environment_is_the_batch_of_one(task: Any) -> None:
     assert info["loss"] == rows[4]["final_info"]["loss"][0]
 
 
-@check
+@long_check
 def test_the_picture_shows_the_episode_so_far(task: Any) -> None:
     env = HedgingEnv(task=short(task), render_mode="rgb_array")
     env.reset(seed=2)

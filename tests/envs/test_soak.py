@@ -17,6 +17,7 @@ from envs.task import FOLDER, Task
 from tests.envs.worlds import contract, task
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
+QUICK = ("basis_trade", "uniswap_lp")  # no options to price
 
 
 @pytest.fixture
@@ -25,7 +26,9 @@ def _short_start(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_short_start")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
 def test_random_actions_make_and_lose_no_money(name: str) -> None:
     """A third of a hundred thousand decisions each: past every age, through whole episodes and restarts."""
     found = soak.soaked(Task.load(name), 34_000, 170, 1)

@@ -164,6 +164,7 @@ class Serving(RuleBasedStateMachine):
         self.funded += D(cash)
         self.feeds(FundingPaid(self.now, symbol, D(cash)))
 
+    @precondition(lambda self: any(self.truth.positions.values()))
     @rule(use=st.sampled_from([0.01, 0.1, 0.3, 0.8]), sent=st.sampled_from(["0", "0", "50000"]))
     def margin_is_told_and_collateral_sent(self, use: float, sent: str) -> None:
         self.feeds(BalanceReport(self.now, self.now, self.truth.cash, use))

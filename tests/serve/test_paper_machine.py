@@ -194,5 +194,5 @@ def account(venue: Paper, now: int) -> tuple[tuple[tuple[str, Decimal], ...], De
     return positions.positions, balance.cash
 
 
-Trading.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None, derandomize=True)
+Trading.TestCase.settings = settings(max_examples=15, stateful_step_count=30, deadline=None, derandomize=True)
 TestTrading = Trading.TestCase

@@ -214,6 +214,7 @@ def test_cascades_take_their_numbers_from_the_moves_seen() -> None:
     assert made.news_gain == pytest.approx((1 + 4 + 36 + 36) / 4 / ordinary)
 
 
+@pytest.mark.slow
 def test_levels_are_met_and_the_premium_is_over_realised(monkeypatch: pytest.MonkeyPatch) -> None:
     """Common random numbers: after four trials the same seed finds the levels asked for."""
     monkeypatch.setattr(levels, "PATHS", 256)

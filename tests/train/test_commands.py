@@ -66,7 +66,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_evaluate_prints_one_object_with_every_agent_and_difference(model: Path, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    done = command("evaluate", str(model), "--paths", "1000", "--json", "--threads", "1", "--report", str(page))
+    settings = ("--paths", "1000", "--from", "2024-12-01", "--threads", "1")
+    done = command("evaluate", str(model), *settings, "--json", "--report", str(page))
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     statistics = {"mean", "std", "y", "cvar95", "cvar99", "turnover", "cost", "fees", "slippage", "liquidated", "paths"}

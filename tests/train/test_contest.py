@@ -26,6 +26,7 @@ def entries(window: Bars) -> dict[str, Entry]:
     return {entry.name: entry for entry in contest(window)}
 
 
+@pytest.mark.slow
 def test_every_model_is_judged_and_the_fitted_stand_in_order(entries: dict[str, Entry]) -> None:
     assert len(entries) == 7
     assert all(len(entry.loss) == len(HORIZONS) and min(entry.loss) > 0 for entry in entries.values())
@@ -37,6 +38,7 @@ def test_every_model_is_judged_and_the_fitted_stand_in_order(entries: dict[str, 
     assert table(tuple(entries.values())).row_count == 7
 
 
+@pytest.mark.slow
 def test_egarchs_row_is_its_filter_step_by_step(window: Bars, entries: dict[str, Entry]) -> None:
     returns, usable = window.log_returns()
     returns = returns[usable]

@@ -78,28 +78,23 @@ def request(what: Any = "bars", **changes: Any) -> Request:
     )
 
 
-def test_bars_are_those_of_the_exchange(venue: House, tmp_path: Path) -> None:
-    told = fetched(request(), lambda: VenueHistory(request(), venue.address), tmp_path / "btc.csv")
-    kept = {each.time: each for each in venue.floor.candles("BTC-PERP", FIRST, HOUR)}
-    frame = load_bars(tmp_path / "btc.csv").frame
-    assert told.missing == 0
-    assert len(frame) == (LAST - FIRST) // HOUR
-    for time, row in frame.iterrows():
-        own = kept[round(time.timestamp() * 1000)]  # type: ignore[attr-defined]
-        assert [row[name] for name in ("open", "high", "low", "close", "volume")] == [
-            float(getattr(own, name)) for name in ("open", "high", "low", "close", "volume")
-        ]
-
-
-def test_funding_is_what_was_paid_each_day(venue: House, tmp_path: Path) -> None:
-    asked = request("funding", last=FIRST + 48 * HOUR)
-    told = fetched(asked, lambda: VenueHistory(asked, venue.address), tmp_path / "funding.csv")
-    rates = load_funding(tmp_path / "funding.csv")
-    assert (told.rows, told.missing) == (2, 0)
-    for day, rate in rates.items():
-        start = round(day.timestamp() * 1000)  # type: ignore[attr-defined]
-        paid = [float(each.rate) for each in venue.floor.exchange.funding_history("BTC-PERP", start)]
-        assert rate == pytest.approx(sum(paid[:24]) * 365, rel=1e-9)
+@pytest.mark.parametrize("name", ["deribit", "okx", "binance_usdm", "hyperliquid"])
+def test_bars_and_funding_are_those_of_the_exchange(name: str, tmp_path: Path) -> None:
+    own_name = {"binance_usdm": "binanceusdm"}.get(name, name)
+    with standing(tmp_path, name=name) as own:
+        asked = request(exchange=own_name)
+        told = fetched(asked, lambda: VenueHistory(asked, own.address), tmp_path / "btc.csv")
+        paid = request("funding", exchange=own_name, last=FIRST + 48 * HOUR)
+        days = fetched(paid, lambda: VenueHistory(paid, own.address), tmp_path / "funding.csv")
+        candles = own.floor.candles("BTC-PERP", FIRST, HOUR)
+        rates = own.floor.exchange.funding_history("BTC-PERP", FIRST)
+    frame, sides = load_bars(tmp_path / "btc.csv").frame, ["open", "high", "low", "close", "volume"]
+    assert told.missing == days.missing == 0
+    assert [time.timestamp() * 1000 for time in frame.index] == [each.time for each in candles if each.time < LAST]
+    kept = [[float(getattr(each, side)) for side in sides] for each in candles if each.time < LAST]
+    assert frame[sides].to_numpy().tolist() == kept
+    sums = [sum(float(each.rate) for each in rates[day : day + 24]) for day in (0, 24)]
+    assert load_funding(tmp_path / "funding.csv").tolist() == pytest.approx([365 * each for each in sums], rel=1e-9)
 
 
 def test_interrupted_it_goes_on_to_the_same_bytes(venue: House, tmp_path: Path) -> None:

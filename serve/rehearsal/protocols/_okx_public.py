@@ -53,7 +53,8 @@ def _limits(asked: Asked) -> list[Any]:
 def _rates(asked: Asked) -> list[Any]:
     listed = asked.listed()
     since = asked.number("before", 0)
-    found = [each for each in asked.floor.exchange.funding_history(listed.name, since) if each.time > since]
+    after = asked.number("after", asked.floor.now + 1)
+    found = [each for each in asked.floor.exchange.funding_history(listed.name, since) if since < each.time < after]
     return [spelt.paid(each, listed) for each in reversed(found[-asked.number("limit", PAGE) :])]
 
 

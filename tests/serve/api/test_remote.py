@@ -10,7 +10,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from rich.console import Console, Group
 from typer.testing import CliRunner
 
 from envs.types import BadInput
@@ -19,13 +19,14 @@ from serve.api import tokens
 from serve.api.command import Server
 from serve.api.guard import Guard
 from serve.api.screen import screen
-from serve.api.stream import Broadcast
+from serve.api.status import _believed
+from serve.api.stream import Broadcast, Picture
 from serve.clock import RealClock
 from serve.events import Operator, TargetSet
 from serve.inbox import Instruction
 from serve.journal import Journal
 from serve.mirror import Mirror
-from serve.remote import Remote
+from serve.remote import Remote, RemoteError
 from tests.serve.api.conftest import Beside, listening
 from tests.serve.api.test_schema import Hasty, answering
 from tests.serve.support import PERP, START
@@ -111,6 +112,36 @@ def test_status_is_the_pictures(address: str, token: str, mirrored: Mirror, monk
     assert code == 0
     for words in (mirrored.state.risk.name, PERP, "calm", "the delta hedge would have made", "band"):
         assert words in out
+
+
+def test_watched_it_is_shown_again_and_again_until_a_person_has_enough(
+    address: str, token: str, recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By both ways; a server that goes away is said, with the last picture below it."""
+    looks, shown = list[int](), list[str]()
+
+    def noted(picture: Picture, now: int) -> Group:
+        shown.append(picture.snapshot.state)
+        return screen(picture, now)
+
+    def wait(self: RealClock, when: int) -> None:
+        looks.append(when)
+        if len(looks) % 3 == 0:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RealClock, "wait_until", wait)
+        patched.setattr("serve.api.status.screen", noted)
+        for hedger in (address, str(recorded)):
+            assert called("status", hedger, "--watch", "--token-file", token)[0] == 0
+    assert shown == ["ACTIVE"] * 6
+    monkeypatch.setattr(Remote, "read", _fails)
+    gone = _believed(Remote(address, None), Picture.model_construct(fault=""))()
+    assert gone.fault == "it went away"
+
+
+def _fails(self: Remote, path: str) -> None:
+    raise RemoteError("it went away")
 
 
 def test_logs_begin_with_the_latest_and_follow(address: str, token: str, mirrored: Mirror) -> None:

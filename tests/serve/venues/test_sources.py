@@ -24,10 +24,10 @@ def test_an_index_of_another_exchange_is_a_source_and_no_flood(tmp_path: Path) -
             hearing = asyncio.create_task(heard(given, "deribit", told.append, clock))
             while not told:
                 await asyncio.sleep(0.02)
-            await own.apply(Move(START + 500, "BTC", Decimal(84_500)), Move(START + 900, "BTC", Decimal(84_600)))
+            await own.move(84_500, seconds=1)
             await asyncio.sleep(0.1)
             clock.wait_until(START + 2_000)
-            await own.apply(Move(START + 2_000, "BTC", Decimal(85_000)))
+            await own.move(85_000, seconds=1)
             while len(told) < 2:
                 await asyncio.sleep(0.02)
             hearing.cancel()
