@@ -80,7 +80,10 @@ class Streams:
         """One life after another."""
         while True:
             asyncio.get_running_loop().call_later(BIRTH, self._born.set)
-            why = await self._lived()
+            try:
+                why = await self._lived()
+            except Exception as error:  # a life that cannot even be buried is over too
+                why = self._line.secrets.words(error)
             self._tell(Malformed(0, self._line.settings.name, "market data", why))
             self._born.clear()
             await asyncio.sleep(PAUSE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 from serve.rehearsal.protocols import Floor, Key, Reply, Request, Session
@@ -12,7 +13,6 @@ from serve.rehearsal.protocols import _hyperliquid as spelt
 from serve.rehearsal.protocols._hyperliquid_calls import ACTIONS, INFO, Asked, Wrong, role
 from serve.rehearsal.protocols._shared import Listings, begun, same
 from serve.rehearsal.types import Accepted, Gone, Happening, Instrument, LevelsChanged, Moved, Traded
-from serve.venues import wire
 
 MARKET = ("l2Book", "activeAssetCtx")
 OWN = ("userFills", "orderUpdates")
@@ -27,13 +27,22 @@ class Hyperliquid:
     funding: Literal["deadband", "clamped"] = "clamped"
 
     def __init__(self, keys: Sequence[Key]) -> None:
-        self._signers = {key: wire.made("hyperliquid", {"privateKey": key.private_key}) for key in keys}
         self._wallets = {key.wallet: key for key in keys}
-        self._addresses = {
-            str(x.eth_get_address_from_private_key(key.private_key)).lower(): key for key, x in self._signers.items()
-        }
         self._nonces = {key: deque[int](maxlen=100) for key in keys}
         self._listings = Listings((), spelt.name)
+
+    @cached_property
+    def _signer(self) -> Any:
+        """ccxt, which is imported only where somebody speaks to a Hyperliquid."""
+        from serve.venues import wire
+
+        return wire.made("hyperliquid", {})
+
+    @cached_property
+    def _addresses(self) -> dict[str, Key]:
+        """The keys by the address that they sign as."""
+        address = self._signer.eth_get_address_from_private_key
+        return {str(address(key.private_key)).lower(): key for key in self._nonces}
 
     def cost(self, request: Request) -> int:
         return 1
@@ -69,10 +78,11 @@ class Hyperliquid:
         return {"status": "ok", "response": ACTIONS[action["type"]](asked)}
 
     def _signed(self, given: dict[str, Any]) -> Key:
-        for key, x in self._signers.items():
+        sent = given["signature"]
+        for key in self._nonces:
             if "trade" in key.permissions:
-                made = x.sign_l1_action(given["action"], given["nonce"], given.get("vaultAddress"))
-                sent = given["signature"]
+                self._signer.privateKey = key.private_key
+                made = self._signer.sign_l1_action(given["action"], given["nonce"], given.get("vaultAddress"))
                 if same(f"{made['r']}{made['s']}", f"{sent['r']}{sent['s']}"):
                     return self._numbered(key, int(given["nonce"]))
         raise Wrong("User or API Wallet does not exist.")

@@ -54,6 +54,7 @@ def test_open_orders_need_the_margin_of_the_worse_side() -> None:
     desk.place("ann", "-15", "1010")
     assert desk.exchange.account("ann").initial_margin == 20_000 * (D("0.02") + 20 * D("0.00005"))
     desk.place("ann", "-20", "1010")  # to 25 short
+    desk.place("ann", "-90", "1010", reduce_only=True)  # to flat
     assert desk.exchange.account("ann").initial_margin == 25_000 * (D("0.02") + 25 * D("0.00005"))
 
 

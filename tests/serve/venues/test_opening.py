@@ -83,6 +83,7 @@ def served(tmp_path: Path, own: House, model: Path) -> list[Event | Output]:
     return [decode(entry.body) for entry in journal.read()]
 
 
+@pytest.mark.slow
 def test_a_session_on_an_exchange_and_its_restart(tmp_path: Path, model: Path) -> None:
     """Fills, positions and cash agree with the exchange's own; the second session goes on under the same instance."""
     with apart(tmp_path) as own:
@@ -112,9 +113,17 @@ def test_a_session_on_an_exchange_and_its_restart(tmp_path: Path, model: Path) -
 @pytest.mark.parametrize(
     ("placed", "words"),
     [
-        (Place(START, TRADED, "someone", LEG, Decimal("0.2"), Decimal(80_000), "gtc"), "someone .* is not ours"),
+        pytest.param(
+            Place(START, TRADED, "someone", LEG, Decimal("0.2"), Decimal(80_000), "gtc"),
+            "someone .* is not ours",
+            marks=pytest.mark.slow,
+        ),
         (Place(START, TRADED, "desk.fffff-000001", LEG, Decimal("0.2"), Decimal(80_000), "gtc"), "bears our name"),
-        (Place(START, TRADED, "someone", LEG, Decimal("0.2"), None, "ioc"), "says 0.2 BTC-PERP, we say 0"),
+        pytest.param(
+            Place(START, TRADED, "someone", LEG, Decimal("0.2"), None, "ioc"),
+            "says 0.2 BTC-PERP, we say 0",
+            marks=pytest.mark.slow,
+        ),
         (Place(START, TRADED, "someone", CALL.name, Decimal("0.2"), None, "ioc"), "neither our fills nor the book"),
     ],
 )

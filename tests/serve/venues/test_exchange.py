@@ -1,0 +1,67 @@
+"""The exchange as the decision loop has it: nothing waits, and what is due is done as the loop turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from threading import Event as Pause
+
+import pytest
+
+from serve.clock import VirtualClock
+from serve.commands import Ask
+from serve.events import Acknowledged, Cancelled, Event, PositionsReport
+from serve.market import Market
+from serve.rehearsal.types import Place
+from serve.venues.exchange import Exchange
+from serve.venues.lanes import Lanes
+from serve.venues.opening import part
+from tests.serve.dialects.house import START, TRADED, House
+from tests.serve.support import ASSETS, LEGS, task
+from tests.serve.venues.desk import INSTANCE, LEG, SESSION, buys, settings
+from tests.serve.venues.test_opening import apart
+
+
+def opened(own: House, clock: VirtualClock) -> Exchange:
+    made, _ = part(settings(own.address), Market(task(), ASSETS, LEGS), (SESSION, INSTANCE), {}, Lanes(), clock)
+    return made
+
+
+def told(exchange: Exchange, now: int) -> list[Event]:
+    """What comes of a turn of the loop, once it is answered."""
+    found = exchange.passed(now)
+    exchange.settle()
+    return [*found, *exchange.passed(now)]
+
+
+@pytest.mark.slow
+def test_what_rests_is_cancelled_when_it_expires_after_a_restart_too_and_when_the_session_ends(tmp_path: Path) -> None:
+    with apart(tmp_path) as own:
+        clock, old, new = (
+            VirtualClock(START),
+            buys(limit="83000", post_only=True),
+            buys("0.2", "82000", 2, post_only=True),
+        )
+        label = f"{SESSION}.{INSTANCE}-000001"
+        own.floor.apply(Place(START, TRADED, label, LEG, old.units, old.limit, "gtc", post_only=True))
+        exchange = opened(own, clock)
+        exchange.begin([], {old.order: old})
+        exchange.report(Ask(START, "positions"))
+        first = told(exchange, old.expires_at - 1)
+        assert [event.positions for event in first if isinstance(event, PositionsReport)] == [((LEG, 0),)]
+        assert not [event for event in first if isinstance(event, Cancelled)]
+        assert Cancelled(old.expires_at, old.order) in told(exchange, old.expires_at)
+        assert not own.floor.exchange.open_orders(TRADED)
+
+        assert exchange.submit(replace(new, expires_at=old.expires_at + 60_000)) == ()
+        assert Acknowledged(old.expires_at + 1, new.order) in told(exchange, old.expires_at + 1)
+        assert [each.client_id for each in own.floor.exchange.open_orders(TRADED)] == [f"{SESSION}.{INSTANCE}-000002"]
+        exchange.close()
+        assert until(lambda: not own.floor.exchange.open_orders(TRADED)), "the exchange saw the connection end"
+
+
+def until(true: Callable[[], bool]) -> bool:
+    """Within seconds."""
+    stop = Pause()
+    return any(true() or stop.wait(0.05) for _ in range(100))
