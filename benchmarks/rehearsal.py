@@ -33,7 +33,7 @@ from serve.rehearsal.rehearsing import Rehearsal, Verdict, kills
 ROOT = Path(__file__).resolve().parent.parent
 FIRST, SPAN = parse("2021-02-01"), 600  # days of the record that a run may begin on
 KILLS = 2  # a run: one of the hedger, one of the exchange
-SLICE = "0.04"  # BTC
+SLICE = "0.02"  # BTC
 FEWEST = 500  # orders
 
 
@@ -50,11 +50,11 @@ def settings(protocol: str) -> dict[str, Any]:
 
 
 def first(seed: int) -> int:
-    """A day of the record that has all its hours."""
+    """A day of the record that has all its hours, and so has the day before."""
     day = seed * 7919 % SPAN
     while True:
         try:
-            return Market(Scenario(FIRST + day * DAY, 24)).starts
+            return Market(Scenario(FIRST + (day - 1) * DAY, 48)).starts + DAY
         except BadInput:
             day += 1
 

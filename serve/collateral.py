@@ -120,10 +120,10 @@ def _proposed(
 
 
 def _late(state: State, setup: Setup, account: Cushion, levels: Levels) -> float:
-    """The distance under which a transfer would come too late: one on its way counts from now on."""
+    """The distance under which a transfer would come too late: one on its way counts, as long as it is not overdue."""
     usual = setup.config.collateral.transfer_seconds * SECOND
     left = [each.expected - state.time for each in state.care.awaited if each.account == account.account]
-    return levels.limit + _approach(setup, state, max(0, min(left, default=usual)))
+    return levels.limit + _approach(setup, state, min((each for each in left if each >= 0), default=usual))
 
 
 def _approach(setup: Setup, state: State, milliseconds: float) -> float:
@@ -167,12 +167,20 @@ def over(state: State) -> dict[str, Decimal]:
 
 
 def _awaited(state: State, setup: Setup) -> tuple[State, list[Output]]:
-    """The venue is asked for its balance once a transfer should be there, and again until it tells of it."""
-    care, every = state.care, setup.config.reconcile.recheck_seconds * SECOND
-    due = any(each.expected <= state.time for each in care.awaited)
-    if not due or state.time - care.asked_at < every:
+    """The venue is asked for its balance once a transfer should be there, and again until it tells of it or as long
+    again has passed as a transfer takes: then it is not waited for any more.
+    """
+    care, rules = state.care, setup.config
+    if not any(each.expected <= state.time for each in care.awaited):
         return state, []
-    return replace(state, care=replace(care, asked_at=state.time)), [Ask(state.time, BALANCE)]
+    oldest = state.time - rules.collateral.transfer_seconds * SECOND
+    lost = [each for each in care.awaited if each.expected < oldest]
+    words = (f"{each.amount:,.2f} from {each.source} have not come to {each.account}; look for them" for each in lost)
+    alerts: list[Output] = [Alert(state.time, each) for each in words]
+    care = replace(care, awaited=tuple(each for each in care.awaited if each not in lost))
+    if state.time - care.asked_at < rules.reconcile.recheck_seconds * SECOND:
+        return replace(state, care=care), alerts
+    return replace(state, care=replace(care, asked_at=state.time)), [Ask(state.time, BALANCE), *alerts]
 
 
 def arrived(state: State, event: BalanceReport, setup: Setup) -> State:

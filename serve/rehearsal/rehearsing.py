@@ -26,6 +26,7 @@ from serve.rehearsal.verdict import heard, violations
 
 LOOK = 0.1  # seconds on the wall between looks at the exchange
 STUCK = 120.0  # seconds on the wall without the time going on, after which the hedger counts as hung
+REFUSED, PATIENT, AGAIN = "failed: ", 10, 5 * SECOND  # a start that is refused; so often; so much later
 AWAY = (60 * SECOND, 20 * 60 * SECOND)  # that a killed hedger stays away, milliseconds of the exchange
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 Victim = Literal["hedger", "exchange", "both"]
@@ -46,7 +47,8 @@ class Verdict:
     fills: int = 0
     requests: int = 0
     state: str = ""
-    restarts: int = 0
+    restarts: int = 0  # after a kill
+    refused: int = 0  # starts, for a reason that the hedger gave
     faults: dict[str, int] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -113,7 +115,20 @@ class Rehearsal:
         raise ServeError(f"the exchange does not answer: {self._last('exchange')}")
 
     def _watched(self) -> None:
-        """Until the hedger ends by itself, or hangs."""
+        """Until the hedger ends by itself, or hangs; one that refused to start is started again, as a service is."""
+        while not self._stopped():
+            refused = self._hedger.returncode == 1 and self._last("hedger").startswith(REFUSED)
+            if self._hedger.returncode == 0:
+                return
+            if not refused or self.verdict.refused == PATIENT:
+                self.verdict.violations.append(f"ended: exit code {self._hedger.returncode}, {self._last('hedger')}")
+                return
+            self.verdict.refused += 1
+            self._asked("POST", "/control/advance", {"until": self._asked("GET", "/control/status")["now"] + AGAIN})
+            self._hedger = self._started("hedger", self._hedging())
+
+    def _stopped(self) -> bool:
+        """Whether it hung; else it has ended."""
         last, stuck = 0, 0.0
         while self._hedger.poll() is None:
             time.sleep(LOOK)
@@ -123,12 +138,11 @@ class Rehearsal:
             self._told(now)
             if stuck > STUCK:
                 self.verdict.violations.append(f"hung: the hedger stands still at {show(now)}")
-                return
+                return True
             if self._kills and now >= self._kills[0].at:
                 self._killed(self._kills.pop(0))
                 stuck = 0.0
-        if self._hedger.returncode != 0:
-            self.verdict.violations.append(f"ended: exit code {self._hedger.returncode}, {self._last('hedger')}")
+        return False
 
     def _killed(self, kill: Kill) -> None:
         """By SIGKILL; what died comes back, and while the hedger is away the market goes on."""
@@ -182,5 +196,7 @@ class Rehearsal:
             process.wait(timeout=30)
 
     def _last(self, name: str) -> str:
+        """The last line that says why it ended, or else the last."""
         lines = (self.plan.folder / f"{name}.log").read_text(errors="replace").strip().splitlines()
-        return lines[-1][-300:] if lines else "it said nothing"
+        said = [line for line in lines if line.startswith((REFUSED, "error: ")) or "Error: " in line]
+        return (said or lines or ["it said nothing"])[-1][:300]

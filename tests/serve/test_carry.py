@@ -32,7 +32,7 @@ from tests.serve.test_parity_basis import carry_task, funding_file
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RULE = Threshold(enter=0.3, leave=-0.01, days=1)
-MEANS = (1e-4, 5e-4, -3e-4, -3e-4)  # of the days' rates of eight hours: 11 %, 55 % and -33 % a year
+MEANS = (5e-4, 5e-4, -3e-3)  # of the days' rates of eight hours: 55 % and -329 % a year
 
 
 def test_the_signal_waits_for_its_days_and_keeps_what_it_has() -> None:
@@ -107,17 +107,17 @@ def session(journal: Path, model: Path, files: tuple[str, str], days: int) -> tu
 
 def test_the_trade_is_held_while_it_pays_and_a_restart_changes_nothing(files: tuple[str, str], tmp_path: Path) -> None:
     model = save_model(tmp_path / "model", of=carry_task(Spot()))
-    core, events, outputs = session(tmp_path / "whole.db", model, files, 3)
+    core, events, outputs = session(tmp_path / "whole.db", model, files, 2)
     trades = [(type(each), each.time - START) for each in events if isinstance(each, BookTraded | BookSettled)]
-    assert trades == [(BookTraded, 26 * HOUR), (BookSettled, 55 * HOUR)]
+    assert trades == [(BookTraded, 24 * HOUR), (BookSettled, 43 * HOUR)]
     assert core.state is not None
     assert not core.state.book.holdings
     assert core.state.ledger.position(PERP) == 0
     sent = [each.time for each in of(SubmitOrder, outputs)]
-    assert min(sent) >= START + 26 * HOUR
+    assert min(sent) >= START + 24 * HOUR
 
-    _, first, _ = session(tmp_path / "cut.db", model, files, 2)
-    again, then, _ = session(tmp_path / "cut.db", model, files, 3)
+    _, first, _ = session(tmp_path / "cut.db", model, files, 1)
+    again, then, _ = session(tmp_path / "cut.db", model, files, 2)
     assert again.state is not None
     assert [each for each in (*first, *then) if isinstance(each, BookTraded | BookSettled)] == [
         each for each in events if isinstance(each, BookTraded | BookSettled)
@@ -148,7 +148,10 @@ def test_funding_is_recorded_for_every_asset_or_none(files: tuple[str, str], tmp
 def test_a_perpetual_elsewhere_is_held_while_the_leg_pays_more(files: tuple[str, str], tmp_path: Path) -> None:
     """Elsewhere every day pays 11 %; the leg's 55 % of the second day is worth it, by 44 % and no more."""
     (tmp_path / "elsewhere").mkdir()
-    elsewhere = funding_file(tmp_path / "elsewhere", [MEANS[0]] * 4)
+    elsewhere, leg = (
+        funding_file(tmp_path / "elsewhere", [1e-4] * 4),
+        funding_file(tmp_path, (1e-4, 5e-4, -3e-4, -3e-4)),
+    )
     of_perpetuals = carry_task(Perpetual())
     raw = raw_config(
         model=None, task=str(tmp_path / "task.toml"), book__carry=RULE.model_dump(), book__funding=elsewhere
@@ -156,13 +159,13 @@ def test_a_perpetual_elsewhere_is_held_while_the_leg_pays_more(files: tuple[str,
     (tmp_path / "task.toml").write_text(tomli_w.dumps(of_perpetuals.model_dump(mode="json", exclude_none=True)))
     events = list[Event]()
     with closing(Journal(str(tmp_path / "j.db"))) as kept:
-        source = Source(files[:1], START, 3, funding=files[1:])
+        source = Source(files[:1], START, 3, funding=(leg,))
         run(ServeConfig.model_validate(raw), kept, source, lambda event, outputs: events.append(event))
     trades = [(type(each), each.time - START) for each in events if isinstance(each, BookTraded | BookSettled)]
     assert trades == [(BookTraded, 32 * HOUR), (BookSettled, 52 * HOUR)]
     paid = [each.cash for each in events if isinstance(each, BookFunded)]
     assert len(paid) == 20
-    assert [float(each) for each in paid] == pytest.approx([-200_000 * MEANS[0] / 8] * 20, rel=0.05)
+    assert [float(each) for each in paid] == pytest.approx([-200_000 * 1e-4 / 8] * 20, rel=0.05)
 
 
 @pytest.mark.slow

@@ -196,6 +196,20 @@ def test_a_recorded_transfer_counts_when_the_venue_tells_of_it_and_is_no_mismatc
     assert "the venue's cash is -40000" in gone.venue.mismatches["balance"]
 
 
+def test_a_transfer_that_does_not_come_is_told_and_asked_for_again() -> None:
+    """While it is on its way, two minutes before it should be there, a distance of 5 % is not too late; overdue, it is."""
+    at = START + 10
+    sent = [told(0.08), moved("40000", at), told(0.19, at + 1)]
+    state, outputs = go(hedged(), *sent)
+    assert (len(of(outputs, Proposal)), of(outputs, SubmitOrder)) == (1, [])
+    state, outputs = go(state, quote(at + 61_000, 20_001))
+    assert [order.units < 0 for order in of(outputs, SubmitOrder)] == [True]
+    lost = at + 60_000 + 24 * HOUR + 1
+    state, outputs = go(state, quote(lost, 20_002))
+    assert any("40,000.00 from outside have not come to BTC-PERP" in each.text for each in of(outputs, Alert))
+    assert state.care.awaited == ()
+
+
 def test_collateral_that_nobody_recorded_does_not_agree() -> None:
     state, _ = go(hedged(), told(0.02, START + 5, "40000"))
     assert "40000" in state.venue.mismatches["balance"]

@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
 from serve.api import app, tokens
@@ -33,6 +35,15 @@ def recorded(settings: ServeConfig, tmp_path_factory: pytest.TempPathFactory) ->
     with closing(Journal(str(folder / "j.db"))) as journal:
         run(settings, journal, Source((bars,), START, 1))
     return folder / "j.db"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    """What a hash costs is looked at by one test alone."""
+    with pytest.MonkeyPatch.context() as patched:
+        cheap = partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
+        patched.setattr(tokens, "PasswordHasher", cheap)
+        yield
 
 
 @contextmanager

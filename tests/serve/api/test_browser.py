@@ -74,6 +74,7 @@ def _page() -> Iterator[tuple[Page, list[str]]]:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
         page, faults = browser.new_page(viewport={"width": PHONE, "height": 800}), list[str]()
+        page.set_default_timeout(PATIENCE)
         page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
         yield page, faults

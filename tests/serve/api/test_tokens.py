@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
 from envs.types import BadInput
 from serve.api import tokens
@@ -31,6 +32,12 @@ def test_the_file_holds_no_secret_and_is_its_owners(tmp_path: Path) -> None:
     assert len(secret) >= 32
     assert secret not in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_hash_costs_whoever_guesses_64_mib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "PasswordHasher", PasswordHasher)
+    tokens.issued(tmp_path / "tokens.toml", "ann", "read")
+    assert "$argon2id$v=19$m=65536,t=3,p=4$" in (tmp_path / "tokens.toml").read_text()
 
 
 def test_a_token_taken_away_is_unknown(tmp_path: Path) -> None:

@@ -61,7 +61,14 @@ def test_no_builder_and_no_referrer_on_the_wire(tmp_path: Path) -> None:
     played(case, tmp_path)
 
 
-@pytest.mark.parametrize("told", [{}, {"builderFee": False, "refSet": True}, {"approvedBuilderFee": True}])
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        {"builderFee": False, "refSet": True},
+        pytest.param({"approvedBuilderFee": True}, marks=pytest.mark.slow),
+    ],
+)
 def test_by_ccxt_s_options_alone_a_builder_remains(told: dict[str, Any], tmp_path: Path) -> None:
     async def case(own: House, x: Any) -> None:
         keys = {"walletAddress": TRADER.wallet, "privateKey": TRADER.private_key}

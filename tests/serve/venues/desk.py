@@ -31,7 +31,7 @@ def settings(address: str, **changes: Any) -> ExchangeSettings:
         "symbols": {LEG: PERP},
         "quotes": {"BTC": PERP},
         "rehearsal": address,
-        "timeout_seconds": 0.5,
+        "timeout_seconds": 10,
         "silence_seconds": 300,
         "poll_seconds": 600,
         "surface_seconds": 0,

@@ -53,6 +53,7 @@ def test_an_order_whose_reply_is_lost_is_unknown_and_never_sent_twice(
 
     async def case(desk: Desk) -> None:
         await desk.ordering.orders.fetch_time()  # its connection is kept alive, as it is in use
+        desk.ordering.orders.timeout = 500
         desk.arm(fault)
         await desk.ordering.submit(buys())
         assert [type(event) for event in desk.told] == [OutcomeUnknown], desk.told
