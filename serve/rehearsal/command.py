@@ -115,9 +115,7 @@ def _report(told: Verdict, place: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(told) | {"folder": str(place)}))
         return
-    typer.echo(
-        f"{told.orders} orders, {told.fills} fills, {told.restarts} kills, {told.refused} starts refused; it ends {told.state}."
-    )
+    typer.echo(f"{told.orders} orders, {told.fills} fills; killed {told.restarts} times; it ends {told.state}.")
     for kind, count in told.faults.items():
         typer.echo(f"  {count:>4} x {kind}: {faults.KINDS[kind].what}")
     typer.echo("\n".join(told.violations) or "Everything adds up: no order lost, doubled or left, every limit held.")

@@ -27,7 +27,7 @@ class Kind:
 KINDS = {
     "reply_lost": Kind(2, 0, "an order or a cancel is taken, and its reply never comes"),
     "reply_truncated": Kind(3, 0, "... its reply ends in the middle"),
-    "reply_delayed": Kind(4, 0, "... its reply comes half a second late, on the wall"),
+    "reply_delayed": Kind(4, 0, "... its reply comes late, by a fifth of a second on the wall"),
     "reply_html": Kind(3, 0, "... its reply is a page of HTML with status 200"),
     "reply_502": Kind(3, 0, "... its reply is a page of HTML with status 502"),
     "connection_dropped": Kind(3, 0, "... its connection is cut"),

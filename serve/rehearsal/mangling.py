@@ -10,7 +10,7 @@ from aiohttp import web
 from serve.rehearsal.faults import Faults
 from serve.rehearsal.protocols import Reply
 
-LATE = 0.5  # seconds on the wall
+LATE = 0.2  # seconds on the wall
 PATIENCE = 30.0  # until a connection that waits for a lost reply is cut
 PAGE = "<html><head><title>Please wait</title></head><body><h1>Checking your browser</h1></body></html>"
 FIRST = ("reply_lost", "reply_delayed", "connection_dropped", "fill_early")  # what happened is told before the reply

@@ -14,7 +14,7 @@ from serve.rehearsal.faults import Faults, schedule
 from serve.rehearsal.floor import Floor
 from serve.rehearsal.listing import listed
 from serve.rehearsal.market import Market, Scenario
-from serve.rehearsal.protocols import TRADER
+from serve.rehearsal.protocols import TRADER, Spoken
 from serve.rehearsal.record import Recorded
 from serve.rehearsal.server import Server
 from serve.rehearsal.types import Rules, Transfer
@@ -37,8 +37,7 @@ class Plan:
     def ends(self) -> int:
         return self.first + self.days * DAY
 
-    def _rules(self, market: Market) -> Rules:
-        spoken = protocols.load(self.protocol)
+    def _rules(self, market: Market, spoken: Spoken) -> Rules:
         return Rules(
             listed(market.spots(), market.starts), self.seed, unique_ids=spoken.unique_ids, funding=spoken.funding
         )
@@ -46,9 +45,10 @@ class Plan:
     @contextmanager
     def opened(self) -> Iterator[Server]:
         """The exchange as its folder's record leaves it, or new. Raises BadInput."""
+        ruling = protocols.load(self.protocol)
         data = tuple((asset, asset.lower()) for asset in self.assets)
         market = Market(Scenario(self.first, self.days * 24, data, self.seed))
-        recorded = Recorded(self.folder / RECORD, self._rules(market))
+        recorded = Recorded(self.folder / RECORD, self._rules(market, ruling))
         if recorded.commands == 0:
             recorded.apply(Transfer(self.first - 1, TRADER.account, recorded.exchange.rules.currency, FUNDS))
         for _ in market.commands(recorded.exchange.now):  # was applied before a restart

@@ -66,7 +66,7 @@ class Rehearsal:
     def __init__(self, config: Path, plan: Plan, kills: Sequence[Kill], told: Callable[[int], None]) -> None:
         """`told` hears the exchange's time as it goes on."""
         self._config, self.plan, self._kills, self._told = config, plan, list(kills), told
-        self._port = 0
+        self._port, self._begun = 0, dict[str, int]()  # where in its log the last start of each begins
         self.journal = plan.folder / "hedger.db"
         self.verdict = Verdict(plan.protocol, plan.seed)
 
@@ -100,6 +100,7 @@ class Rehearsal:
     def _started(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         """What it says goes to a file of its name."""
         with (self.plan.folder / f"{name}.log").open("ab") as log:
+            self._begun[name] = log.tell()
             command = [sys.executable, "-m", "rehedge", *arguments]
             return subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | ENVIRONMENT)
 
@@ -196,7 +197,8 @@ class Rehearsal:
             process.wait(timeout=30)
 
     def _last(self, name: str) -> str:
-        """The last line that says why it ended, or else the last."""
-        lines = (self.plan.folder / f"{name}.log").read_text(errors="replace").strip().splitlines()
-        said = [line for line in lines if line.startswith((REFUSED, "error: ")) or "Error: " in line]
-        return (said or lines or ["it said nothing"])[-1][:300]
+        """Of what it said since it was started last: why it refused, or else the last line."""
+        said = (self.plan.folder / f"{name}.log").read_bytes()[self._begun[name] :].decode(errors="replace")
+        lines = said.strip().splitlines() or ["it said nothing"]
+        refused = [line for line in lines if line.startswith(REFUSED)]
+        return lines[-1][-300:] if "Traceback" in said or not refused else refused[-1][:300]

@@ -23,7 +23,7 @@ from serve.venues.sources import heard
 from serve.venues.streams import Book, Streams
 from serve.venues.tracks import Tracks
 
-PATIENCE = 2.0  # seconds on the wall
+PATIENCE = 2.0  # seconds on the wall that a clock which stands still waits for answers
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Tick:
 
     asset: str
     reading: Reading
-    half_spread: float  # fraction of the mark
+    half_spread: float  # fraction of the book's middle
     depth: float  # quote currency
 
 
 class Exchange:
-    """Every method is the decision loop's; none but `settle` and `close` waits for the exchange."""
+    """Every method is the decision loop's; none that it calls as it turns waits for the exchange."""
 
     def __init__(self, line: Connection, lanes: Lanes, instruments: Instruments, tracks: Tracks, clock: Clock) -> None:
         """`line`: one that is loaded; `instruments`: checked. Nothing is sent before the first command."""

@@ -41,7 +41,8 @@ def placed(
     """The exchange that the settings name, and its quotes. Raises BadInput or StartRefused."""
     settings = config.venue
     assert isinstance(settings, ExchangeSettings), "the settings say who places them"
-    lanes, before, begun = Lanes(), told(past), list[Exchange]()
+    until, before, begun = ends(settings.rehearsal), told(past), list[Exchange]()
+    lanes = Lanes()
     instance = str(before.get("instance") or secrets.token_hex(INSTANCE)[:INSTANCE])
     try:
         clock = clock_of(settings.rehearsal, lambda: rested(begun))
@@ -55,7 +56,7 @@ def placed(
         lanes.close()
         raise
     models = {each.asset: QuoteModel(market, each.asset, each.closes) for each in histories}
-    feed = Live(exchange, models, clock, market.bar, ends(settings.rehearsal))
+    feed = Live(exchange, models, clock, market.bar, until)
     return Place(exchange, feed, clock, histories, json.dumps({"instance": instance, "contracts": contracts}))
 
 

@@ -25,6 +25,7 @@ def plan(folder: Path) -> Plan:
     return Plan(folder, ("BTC",), "deribit", FIRST, 1, 7, tuple(KINDS))
 
 
+@pytest.mark.slow
 def test_an_exchange_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     """Its record leads to the same state; a market that was never stopped gives the same commands."""
     for times in ((1, 2), (2,)):
@@ -55,7 +56,6 @@ def test_kills_are_seeded_and_within_the_day(tmp_path: Path) -> None:
         (["configs/paper.toml"], "is of an exchange's settings"),
         (["configs/deribit.toml", "--faults", "gap,rain"], "rain: no such fault"),
         (["configs/deribit.toml", "--protocol", "nyse"], "nyse"),
-        (["configs/deribit.toml", "--from", "1999-01-01", "--serve-only"], "choose times within"),
         (["configs/nowhere.toml"], "nowhere.toml"),
     ],
 )

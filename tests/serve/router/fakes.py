@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
@@ -203,3 +203,18 @@ def order(number: int = 1, units: str = "8", **changes: Any) -> SubmitOrder:
         START, f"desk-{number:06d}", LEG, D(units), D(150) if D(units) > 0 else D(50), START + 9000, False
     )
     return replace(plain, **changes)
+
+
+CHEAP = (("100", "5"), ("103", "9"))
+DEAR = (("101", "2"), ("102", "9"))
+
+
+def two(**changes: Any) -> tuple[Fake, Fake, Any]:
+    a, b = Fake("a", asks=CHEAP), Fake("b", asks=DEAR)
+    return a, b, routed(a, b, **changes)
+
+
+def later(fakes: Sequence[Fake], seconds: float) -> int:
+    for fake in fakes:
+        fake.now += round(seconds * 1000)
+    return fakes[0].now

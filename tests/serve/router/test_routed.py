@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,37 +13,21 @@ from serve.commands import Ask, CancelOrder, LookUp
 from serve.events import (
     Absent,
     Acknowledged,
-    BalanceReport,
     Cancelled,
     Deleveraged,
     Event,
     Filled,
     FundingPaid,
     Malformed,
-    OrdersReport,
     OutcomeUnknown,
     PositionsReport,
     Rejected,
     SurfaceQuote,
-    VenueTime,
 )
 from serve.state import VenueSide
-from tests.serve.router.fakes import LEG, START, Fake, order, routed
+from tests.serve.router.fakes import LEG, START, Fake, later, order, routed, two
 
 D = Decimal
-CHEAP = (("100", "5"), ("103", "9"))
-DEAR = (("101", "2"), ("102", "9"))
-
-
-def two(**changes: Any) -> tuple[Fake, Fake, Any]:
-    a, b = Fake("a", asks=CHEAP), Fake("b", asks=DEAR)
-    return a, b, routed(a, b, **changes)
-
-
-def later(fakes: Sequence[Fake], seconds: float) -> int:
-    for fake in fakes:
-        fake.now += round(seconds * 1000)
-    return fakes[0].now
 
 
 def units(fake: Fake) -> Decimal:
@@ -230,35 +213,6 @@ def test_a_stale_book_is_not_traded_on() -> None:
     b.booked_at = START - 6_000
     (told,) = venue.submit(order(2))
     assert told.reason == "no venue takes BTC-PERP: a: no fresh book; b: no fresh book"
-
-
-def test_reports_are_told_once_all_have_reported_and_as_old_as_the_oldest() -> None:
-    a, b, venue = two()
-    a.fate = b.fate = "fills"
-    venue.submit(order())
-    b.now += 7
-    assert venue.report(Ask(START, "positions")) == (PositionsReport(START + 7, START, ((LEG, D(8)),)),)
-    a.cash, b.cash, b.margin_use = D(5), D(-7), 0.3
-    assert venue.report(Ask(START, "balance")) == (BalanceReport(START + 7, START, D(-2), 0.3),)
-    assert venue.report(Ask(START, "time")) == (VenueTime(START + 7, 3, 40),)
-
-
-def test_resting_children_are_their_order_and_foreign_orders_stay() -> None:
-    _, b, venue = two()
-    venue.submit(order())
-    b.submit(replace(order(), order="somebody"))
-    assert venue.report(Ask(START, "orders")) == (OrdersReport(START, ("desk-000001", "somebody")),)
-
-
-def test_a_venue_that_is_out_stands_as_it_last_told_and_not_for_ever() -> None:
-    a, b, venue = two()
-    assert venue.report(Ask(START, "positions"))
-    b.deaf = True
-    assert {type(event) for event in venue.report(Ask(START, "positions"))} == {Malformed}
-    venue.report(Ask(START, "positions"))
-    assert PositionsReport(START, START, ((LEG, D(0)),)) in venue.report(Ask(START, "positions"))
-    later([a, b], 601)
-    assert {type(event) for event in venue.report(Ask(a.now, "positions"))} == {Malformed}
 
 
 @pytest.mark.parametrize(
