@@ -6,7 +6,7 @@ import ipaddress
 import json
 import ssl
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
@@ -52,7 +52,7 @@ class Remote:
         with self._asked("GET", path) as reply:
             return json.loads(reply.read())
 
-    def events(self, path: str) -> Iterator[Any]:
+    def events(self, path: str) -> Generator[Any, None, None]:
         """The JSON of each server-sent event, until the server ends. Raises RemoteError."""
         with self._asked("GET", path) as reply:
             for line in reply:

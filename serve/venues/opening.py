@@ -41,11 +41,11 @@ def placed(
     """The exchange that the settings name, and its quotes. Raises BadInput or StartRefused."""
     settings = config.venue
     assert isinstance(settings, ExchangeSettings), "the settings say who places them"
-    until, before, begun = ends(settings.rehearsal), told(past), list[Exchange]()
-    lanes = Lanes()
+    lanes, before, begun = Lanes(), told(past), list[Exchange]()
     instance = str(before.get("instance") or secrets.token_hex(INSTANCE)[:INSTANCE])
     try:
-        clock = clock_of(settings.rehearsal, lambda: rested(begun))
+        clock = clock_of(settings.rehearsal, lambda: rested(begun))  # one that was killed has time to come back
+        until = ends(settings.rehearsal)
         exchange, contracts = part(settings, market, (config.name, instance), before, lanes, clock)
         histories = warmed(exchange, market, config.clocks.warmup_bars, clock.now())
         for leg, listing in {**listings(config), **({} if state is None else state.listings)}.items():

@@ -197,15 +197,15 @@ def test_a_recorded_transfer_counts_when_the_venue_tells_of_it_and_is_no_mismatc
 
 
 def test_a_transfer_that_does_not_come_is_told_and_asked_for_again() -> None:
-    """While it is on its way, two minutes before it should be there, a distance of 5 % is not too late; overdue, it is."""
+    """While it should be there within a minute 5 % is not too late; overdue, it is, from the next believed quote on."""
     at = START + 10
     sent = [told(0.08), moved("40000", at), told(0.19, at + 1)]
     state, outputs = go(hedged(), *sent)
     assert (len(of(outputs, Proposal)), of(outputs, SubmitOrder)) == (1, [])
-    state, outputs = go(state, quote(at + 61_000, 20_001))
+    state, outputs = go(state, quote(at + 61_000, 20_001), quote(at + 62_000, 20_002))
     assert [order.units < 0 for order in of(outputs, SubmitOrder)] == [True]
     lost = at + 60_000 + 24 * HOUR + 1
-    state, outputs = go(state, quote(lost, 20_002))
+    state, outputs = go(state, quote(lost, 20_003))
     assert any("40,000.00 from outside have not come to BTC-PERP" in each.text for each in of(outputs, Alert))
     assert state.care.awaited == ()
 
