@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,8 +48,7 @@ def test_a_trip_is_seen_within_a_second_and_two_taps_halt(
             until(lambda: any(each.breaker == "price_jump" for each in found(journal, Transition)))
             seen = RealClock().now()
             page.wait_for_selector("#state:text-is('REDUCING')", timeout=PATIENCE)
-            busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-            assert RealClock().now() - seen < SECOND * busy, "a second, on a machine that is not busy"
+            assert RealClock().now() - seen < SECOND
             assert "price_jump takes REDUCING" in page.inner_text("#breakers")
             assert page.inner_text("#means") == "only orders that shrink risk leave"
             assert page.evaluate("document.documentElement.scrollWidth") <= PHONE, "nothing sticks out"
