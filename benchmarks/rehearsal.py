@@ -31,7 +31,7 @@ from serve.rehearsal.rehearsing import Rehearsal, Verdict, kills
 ROOT = Path(__file__).resolve().parent.parent
 FIRST, SPAN = parse("2021-02-01"), 390  # days that a run may begin on: to where the record has a hole
 KILLS = 2  # a run: one of the hedger, one of the exchange
-SLICE = "0.02"  # BTC
+SLICE = "0.015"  # BTC
 FEWEST = 500  # orders
 
 

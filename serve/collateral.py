@@ -52,9 +52,9 @@ def recorded(state: State, event: CollateralMoved, setup: Setup) -> State:
         raise Refused("collateral moved by nobody: a named person acts")
     if event.account not in names:
         raise Refused(f"there is no margin account {event.account}; have {', '.join(names) or 'none'}")
-    care = state.care
+    care, sent = state.care, replace(event, expected=max(event.expected, event.time))
     proposed = {name: amount for name, amount in care.proposed.items() if name != event.account}
-    return replace(state, care=replace(care, proposed=proposed, awaited=(*care.awaited, event)))
+    return replace(state, care=replace(care, proposed=proposed, awaited=(*care.awaited, sent)))
 
 
 def progressed(
@@ -133,14 +133,20 @@ def _approach(setup: Setup, state: State, milliseconds: float) -> float:
 
 
 def _caps(state: State, setup: Setup, account: Cushion, levels: Levels, late: bool) -> dict[tuple[str, str], Cap]:
-    """Of each leg in the account: what its equity carries at the distance to be restored, and a lot at least."""
+    """Of each leg in the account: what its equity carries at the distance to be restored, and a lot at least.
+
+    Of a leg that traded since the venue told of the account nothing can be said.
+    """
     share, caps = Decimal(account.kept(levels.restore)), dict[tuple[str, str], Cap]()
     for symbol, units in account.positions.items():
+        if _crossed(state, symbol):
+            continue
         lot, held = setup.market.lot(symbol), abs(state.ledger.position(symbol))
         carried = max(lot, (abs(units) * share / lot).to_integral_value(ROUND_DOWN) * lot)
         elsewhere, before = max(ZERO, held - abs(units)), state.care.caps.get((account.account, symbol))
         venue = account.account if state.venue.accounts else ""
-        caps[account.account, symbol] = Cap(elsewhere + carried, held if before is None else before.wanted, late, venue)
+        wanted = held if before is None else before.wanted
+        caps[account.account, symbol] = Cap(elsewhere + carried, carried, wanted, late, venue)
     return caps
 
 
@@ -156,24 +162,46 @@ def _over(state: State, setup: Setup) -> State:
     return replace(state, again=again).owing(*owed) if owed else state
 
 
-def over(state: State) -> dict[str, Decimal]:
-    """What is to be traded at once of the legs whose position is over its cap."""
-    found = {}
-    for symbol in dict.fromkeys(symbol for _, symbol in state.care.caps):
-        held, cap = state.ledger.position(symbol), state.care.cap(symbol, urgent=True)
-        if cap is not None and abs(held) > cap.units:
-            found[symbol] = (cap.units - abs(held)).copy_sign(-held)
+@dataclass(frozen=True)
+class Excess:
+    """What is to be traded at once of a leg in one account; `venue`: whose it is, empty where there is one."""
+
+    units: Decimal
+    venue: str
+
+
+def over(state: State) -> dict[str, Excess]:
+    """By leg: of the account that is furthest over its cap. The others follow when the venue has told of the trade."""
+    found = dict[str, Excess]()
+    for (name, symbol), cap in state.care.caps.items():
+        units, most = _held(state, name, symbol), abs(found[symbol].units) if symbol in found else ZERO
+        excess = abs(units) - cap.carried
+        if cap.urgent and excess > most and not _crossed(state, symbol):
+            found[symbol] = Excess(excess.copy_sign(-units), cap.venue)
     return found
 
 
+def _held(state: State, account: str, symbol: str) -> Decimal:
+    """Of a leg in an account: as the venue told of it last, or all that we hold where it tells of none."""
+    told = {each.venue: dict(each.positions) for each in state.venue.accounts}
+    return told.get(account, {}).get(symbol, ZERO) if told else state.ledger.position(symbol)
+
+
+def _crossed(state: State, symbol: str) -> bool:
+    """Whether the leg traded since the venue told of its accounts."""
+    return bool(state.venue.accounts) and state.venue.changed_at.get(symbol, -1) >= state.venue.cash_as_of
+
+
 def _awaited(state: State, setup: Setup) -> tuple[State, list[Output]]:
-    """The venue is asked for its balance once a transfer should be there, and again until it tells of it or as long
-    again has passed as a transfer takes: then it is not waited for any more.
+    """The venue is asked for its balance once a transfer should be there, and again until it tells of it; one of which
+    it tells nothing for as long again as a transfer takes is not waited for any more. It is asked too where what is
+    over a cap traded since it told of the account.
     """
     care, rules = state.care, setup.config
-    if not any(each.expected <= state.time for each in care.awaited):
+    crossed = any(cap.urgent and _crossed(state, symbol) for (_, symbol), cap in care.caps.items())
+    if not crossed and not any(each.expected <= state.time for each in care.awaited):
         return state, []
-    oldest = state.time - rules.collateral.transfer_seconds * SECOND
+    oldest = state.venue.cash_as_of - rules.collateral.transfer_seconds * SECOND
     lost = [each for each in care.awaited if each.expected < oldest]
     words = (f"{each.amount:,.2f} from {each.source} have not come to {each.account}; look for them" for each in lost)
     alerts: list[Output] = [Alert(state.time, each) for each in words]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Literal
 
 from envs.decision import NARROWEST, WIDEST
 from serve import codec
 from serve.breaker import Asked
 from serve.breakers.policy_invalid import action_fault
-from serve.collateral import over
+from serve.collateral import Excess, over
 from serve.commands import Decision, Infer, Intent, Output
 from serve.events import BarClosed, BookSettled, BookTraded, Event, Inference
 from serve.executing import Climate, width
@@ -57,7 +56,8 @@ class Decider:
         unseen = len(state.trusted) < len(state.pasts)
         if doubt is not None or waiting or unseen or state.venue.awaited:
             return frozenset()
-        return state.due - {self._market.asset_of[order.symbol] for order in state.in_flight}
+        unsure = {order.symbol for order in state.in_flight} | state.venue.unproven
+        return state.due - {self._market.asset_of[symbol] for symbol in unsure}
 
     def _begun(self, state: State, ready: frozenset[str]) -> Acted:
         """Without a book the hedges are closed; without a policy to trust the analytic hedge decides at once."""
@@ -183,11 +183,12 @@ class Decider:
         state, outputs = self._sender.sent(state, made)
         return state, shadow + outputs
 
-    def _protected(self, state: State, excess: Mapping[str, Decimal]) -> Acted:
+    def _protected(self, state: State, excess: Mapping[str, Excess]) -> Acted:
         """What the margin does not carry goes; the hedge is decided anew on what is left, at the next slice."""
         lots = {symbol: self._market.lot(symbol) for symbol in self._market.symbols}
-        wishes = [Wish(0.0, 0.0, excess.get(symbol, 0 * lot)) for symbol, lot in lots.items()]
-        reason = ", ".join(f"{state.ledger.position(k) + trade:f} {k}" for k, trade in excess.items())
+        trades = {symbol: each.units for symbol, each in excess.items()}
+        wishes = [Wish(0.0, 0.0, trades.get(symbol, 0 * lot)) for symbol, lot in lots.items()]
+        reason = ", ".join(f"{state.ledger.position(k) + trade:f} {k}" for k, trade in trades.items())
         return self._sender.sent(state, self._record(state, "protect", (), wishes, "", "", f"margin carries {reason}"))
 
     def _flattened(self, state: State, flatten: Flatten, ready: frozenset[str]) -> Acted:

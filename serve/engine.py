@@ -179,7 +179,7 @@ class Engine:
         }
         question, shadow = state.question, state.shadow
         due = state.due | (question.assets if question is not None and question.binding else frozenset())
-        awaited = VenueSide().awaited
+        awaited, unproven = VenueSide().awaited, frozenset(self.setup.market.symbols)
         state = replace(
             state,
             orders=orders,
@@ -187,7 +187,7 @@ class Engine:
             question=None,
             shadow=None if shadow is None else replace(shadow, question=None),
             due=due,
-            venue=replace(state.venue, awaited=awaited, asked_at=None),
+            venue=replace(state.venue, awaited=awaited, unproven=unproven, asked_at=None),
             monitors={**state.monitors, "model": _modelled(event.model)},
         )
         return self._rememberer.cold(state)

@@ -80,12 +80,18 @@ class Limited:
         return Measure(f"position:{symbol}", low, high, Decimal(1), limit.soft, limit.hard)
 
     def measures(self, state: State, symbol: str) -> tuple[Measure, ...]:
-        """Greeks of the leg's asset, stress loss, notional, and the margin's cap while there is one."""
+        """Greeks of the leg's asset, stress loss and notional."""
         asset = self._market.asset_of[symbol]
         valuation = state.valuations[asset]
         greeks = [self._greek(state, asset, valuation, symbol, name) for name in GREEKS]
         stress = self._stress(state, asset, valuation, symbol)
-        return (*greeks, *stress, self._notional(state, symbol), *self._margin(state, symbol))
+        return (*greeks, *stress, self._notional(state, symbol))
+
+    def margin(self, state: State, symbol: str) -> tuple[Measure, ...]:
+        """The margin's cap on the leg, while there is one."""
+        if (cap := state.care.cap(symbol)) is None:
+            return ()
+        return (Measure(f"margin:{symbol}", *self._range(state, symbol, Decimal(1)), Decimal(1), cap.units, cap.units),)
 
     def _greek(self, state: State, asset: str, valuation: Valuation, symbol: str, name: str) -> Measure:
         limit: Limit = getattr(self._limits.assets[asset], name)
@@ -126,11 +132,6 @@ class Limited:
         low, high = self._range(state, symbol, mark)
         soft, hard = max(ZERO, limit.soft - others), max(ZERO, limit.hard - others)
         return Measure("notional", low, high, mark, soft, hard)
-
-    def _margin(self, state: State, symbol: str) -> list[Measure]:
-        if (cap := state.care.cap(symbol)) is None:
-            return []
-        return [Measure(f"margin:{symbol}", *self._range(state, symbol, Decimal(1)), Decimal(1), cap.units, cap.units)]
 
     def _largest(self, state: State, symbol: str) -> Decimal:
         return max(abs(bound) for bound in self._range(state, symbol, Decimal(1)))

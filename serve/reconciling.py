@@ -23,8 +23,7 @@ def reported(state: State, event: Report, session: str, symbols: tuple[str, ...]
         what, wrong = ORDERS, _orders(state, event, session)
         venue = replace(state.venue, resting=event.resting)
     elif isinstance(event, PositionsReport):
-        what, wrong = POSITIONS, _positions(state, event, symbols)
-        venue = replace(state.venue, positions=dict(event.positions), as_of=event.as_of)
+        what, (venue, wrong) = POSITIONS, _positions(state, event, symbols)
     else:
         what, (venue, wrong) = BALANCE, _balance(state, event, tolerance)
     venue = _judged(venue, what, wrong, event.time)
@@ -34,17 +33,21 @@ def reported(state: State, event: Report, session: str, symbols: tuple[str, ...]
 
 
 def asked(state: State, event: Event, every_seconds: float, rules: Reconcile) -> tuple[State, list[Output]]:
-    """The venue is asked for its reports and its time as often as the settings say, and soon again where it differs."""
+    """The venue is asked for its reports and its time as often as the settings say, and soon again where it differs.
+
+    Of legs on which the session has not agreed with it yet it is asked until it has.
+    """
     venue, now = state.venue, event.time
     due = venue.asked_at is None or now - venue.asked_at >= every_seconds * SECOND
     if due and isinstance(event, Started | Heartbeat):
         venue = replace(venue, asked_at=now, rechecks=0, rechecked_at=now)
         return replace(state, venue=venue), [*(Ask(now, what) for what in REPORTS), Ask(now, TIME)]
-    again = now - venue.rechecked_at >= rules.recheck_seconds * SECOND and venue.rechecks < rules.rechecks
-    if venue.mismatches and again:
-        venue = replace(venue, rechecks=venue.rechecks + 1, rechecked_at=now)
-        return replace(state, venue=venue), [Ask(now, what) for what in REPORTS if what in venue.mismatches]
-    return state, []
+    again = {*venue.mismatches} if venue.rechecks < rules.rechecks else set[str]()
+    again |= {POSITIONS} if venue.unproven else set()
+    if not again or now - venue.rechecked_at < rules.recheck_seconds * SECOND:
+        return state, []
+    venue = replace(venue, rechecks=venue.rechecks + 1, rechecked_at=now)
+    return replace(state, venue=venue), [Ask(now, what) for what in REPORTS if what in again]
 
 
 def strays(state: State, event: Event) -> list[Output]:
@@ -76,19 +79,22 @@ def _orders(state: State, event: OrdersReport, session: str) -> str | None:
     return f"order {foreign[0]} rests on the account and {whose}"
 
 
-def _positions(state: State, event: PositionsReport, symbols: tuple[str, ...]) -> str | None:
-    """Of legs with nothing in flight, and no fill after the report was made; what is missing from it is not flat."""
-    told: Mapping[str, Decimal] = dict(event.positions)
-    open_legs = {order.symbol for order in state.reserved}
-    for symbol in symbols:
-        held = state.ledger.position(symbol)
-        if symbol in open_legs or event.as_of <= state.venue.changed_at.get(symbol, -1):
-            continue
-        if symbol not in told and held != 0:
-            return f"the venue's positions leave out {symbol}, of which we hold {held}"
-        if told.get(symbol, ZERO) != held:
-            return f"the venue says {told[symbol]} {symbol}, we say {held}"
-    return None
+def _positions(state: State, event: PositionsReport, symbols: tuple[str, ...]) -> tuple[VenueSide, str | None]:
+    """Of legs with nothing in flight, and no fill after the report was made: of the others it proves nothing."""
+    venue, told = state.venue, dict(event.positions)
+    crossed = {order.symbol for order in state.reserved}
+    crossed |= {symbol for symbol, at in venue.changed_at.items() if event.as_of <= at}
+    held = {symbol: state.ledger.position(symbol) for symbol in symbols if symbol not in crossed}
+    wrong = next((words for symbol, own in held.items() if (words := _differs(symbol, told, own)) is not None), None)
+    unproven = venue.unproven if wrong else venue.unproven & crossed
+    return replace(venue, positions=told, as_of=event.as_of, unproven=unproven), wrong
+
+
+def _differs(symbol: str, told: Mapping[str, Decimal], held: Decimal) -> str | None:
+    """What is missing from the report is not flat."""
+    if symbol not in told and held != 0:
+        return f"the venue's positions leave out {symbol}, of which we hold {held}"
+    return f"the venue says {told[symbol]} {symbol}, we say {held}" if told.get(symbol, ZERO) != held else None
 
 
 def _balance(state: State, event: BalanceReport, tolerance: Decimal) -> tuple[VenueSide, str | None]:

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from serve import hearing
 from serve.clock import SECOND
+from serve.collateral import over
 from serve.commands import Decision, Denied, Intent, Output, SubmitOrder
 from serve.executing import Climate, Collar, limit_price, shrunk, slice_size
 from serve.exposure import exact, within
@@ -99,19 +100,19 @@ class Sender:
         )
 
     def _venue(self, state: State, symbol: str, source: str) -> str:
-        cap = state.care.cap(symbol, urgent=True)
-        return cap.venue if source == "protect" and cap is not None else ""
+        return over(state)[symbol].venue if source == "protect" else ""
 
     def _ruled(self, state: State, intent: Intent, source: str) -> Ruling:
         config, market, limited = self.setup.config, self.setup.market, self.setup.limited
         symbol, asset = intent.symbol, market.asset_of[intent.symbol]
         legs = config.limits.legs[symbol]
         shrink, share = shrunk(config.execution, Climate.of(state, market, asset)), limited.share(state)
+        capped = () if source == "protect" else limited.margin(state, symbol)
         exposure = Exposure(
             symbol=symbol,
             lot=market.lot(symbol),
             position=limited.position(state, symbol),
-            measures=limited.measures(state, symbol),
+            measures=(*limited.measures(state, symbol), *capped),
             mark=state.mark(symbol),
             largest=Limit(soft=legs.order.soft * shrink * share, hard=legs.order.hard * shrink),
             value=config.limits.order_value.ramped(share),
@@ -132,7 +133,12 @@ class Sender:
 
 
 def _rule(state: State, source: str) -> Rule:
-    """A person's flatten runs from HALTED too, and only ever shrinks; so does what protects from liquidation."""
+    """A person's flatten runs from HALTED too, and only ever shrinks; so does what protects from liquidation.
+
+    What shrinks one of several accounts may grow our whole position: there the venue alone can see that it shrinks.
+    """
+    if source == "protect" and len(state.venue.accounts) > 1:
+        return Rule.FREE
     if source == "protect" or (source == "close" and state.flatten is not None):
         return Rule.UNWINDING
     if source == "flatten":

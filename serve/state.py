@@ -91,6 +91,7 @@ class VenueSide:
     """What the venue last said, and how it agrees with us."""
 
     awaited: frozenset[str] = frozenset(REPORTS)  # reports without which the session does not begin
+    unproven: frozenset[str] = frozenset()  # legs whose position no report of the session has agreed with yet
     asked_at: int | None = None
     rechecks: int = 0  # since it was last asked as usual
     rechecked_at: int = 0
@@ -165,7 +166,8 @@ class Opening:
 class Cap:
     """The most of a leg, long or short, that its margin carries at a safe distance from liquidation."""
 
-    units: Decimal
+    units: Decimal  # of our whole position
+    carried: Decimal  # in the account
     wanted: Decimal  # what was held when it was capped
     urgent: bool  # what is beyond goes at once; else there may be no more of it
     venue: str  # whose account it is for; empty where there is one
@@ -184,9 +186,9 @@ class Care:
     def easy(self) -> bool:
         return not self.proposed and not self.caps
 
-    def cap(self, symbol: str, urgent: bool = False) -> Cap | None:
-        """The tightest on a leg; of those alone that are urgent."""
-        own = (cap for (_, name), cap in self.caps.items() if name == symbol and cap.urgent >= urgent)
+    def cap(self, symbol: str) -> Cap | None:
+        """The tightest on a leg."""
+        own = (cap for (_, name), cap in self.caps.items() if name == symbol)
         return min(own, key=attrgetter("units"), default=None)
 
 

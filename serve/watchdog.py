@@ -114,14 +114,17 @@ class Watchdog:
             console.print(f"could not be fenced, and will be tried again: {error}", markup=False)
 
     def _withdraw(self) -> None:
-        """What rests of a hedger that may send nothing more, until a look finds nothing."""
-        try:
-            found = sum(each.cancel() for each in self.connections)
-            self.quiet = found == 0
-            if found:
-                console.print(f"{found} orders of the silent hedger are cancelled", markup=False)
-        except ServeError as error:
-            console.print(f"could not be cancelled, and will be tried again: {error}", markup=False)
+        """What rests of a hedger that may send nothing more, until a look finds nothing anywhere."""
+        self.quiet = True
+        for each in self.connections:
+            try:
+                found = each.cancel()
+                self.quiet &= found == 0
+                if found:
+                    console.print(f"{found} orders of the silent hedger are cancelled", markup=False)
+            except ServeError as error:
+                self.quiet = False
+                console.print(f"could not be cancelled, and will be tried again: {error}", markup=False)
 
 
 def command(

@@ -237,7 +237,8 @@ def _limits(state: State, setup: Setup) -> list[LimitView]:
         return []
     limited, found = setup.limited, dict[str, LimitView]()
     for symbol in setup.market.symbols:
-        for each in (limited.position(state, symbol), *limited.measures(state, symbol)):
+        own = (limited.position(state, symbol), *limited.measures(state, symbol), *limited.margin(state, symbol))
+        for each in own:
             view = _limit(each, state.overrides.get(each.name, 0) > state.time)
             if each.name not in found or view.used > found[each.name].used:
                 found[each.name] = view

@@ -88,8 +88,7 @@ class Dialect:
     credentials: ClassVar[tuple[str, ...]] = ("apiKey", "secret")  # as ccxt names them
     options: ClassVar[Mapping[str, Any]] = {}
     name_key: ClassVar[str] = "clientOrderId"  # the parameter that carries our id
-    dead_man: ClassVar[bool] = False  # whether `renew` puts off a time at which the exchange cancels everything
-    expires: ClassVar[bool] = False  # whether orders carry their expiry to the exchange
+    dead_man: ClassVar[bool] = False  # `renew` puts off a time at which the exchange cancels all; else nothing may rest
 
     def urls(self, address: str) -> dict[str, Any]:
         """What takes the place of ccxt's `urls["api"]` at a rehearsal, such as http://127.0.0.1:8123."""
@@ -186,11 +185,6 @@ class Dialect:
         called again before.
         """
         await x.cancel_all_orders_after(round(seconds * 1000))
-
-    async def guarded(self, x: Any, alive: Callable[[], bool]) -> None:
-        """Holds a websocket upon whose end the exchange cancels everything, for as long as `alive` says so; where a
-        dead man's switch does that, nothing.
-        """
 
     async def band(self, x: Any, symbol: str) -> tuple[Decimal, Decimal] | None:
         """Lowest and highest price that an order may have now, where the exchange tells."""

@@ -13,6 +13,7 @@ from serve.venues import wire
 PAGE, WEEK = 1000, 7 * 86_400_000
 KEPT = 26 * WEEK  # that the exchange can be asked for fills of
 DUPLICATE = "-4116"
+UNBURNT = "turn paying futures' fees in BNB off"
 _FORCED: Mapping[str, Literal["liquidated", "deleveraged"]] = {
     "autoclose": "liquidated",
     "adl_autoclose": "deleveraged",
@@ -24,7 +25,7 @@ class _Linear:
 
     exceptions: dict[str, Any]
 
-    def get_exceptions_by_url(self, url: str, exactOrBroad: str) -> Any:  # noqa: N803 - as ccxt calls it
+    def get_exceptions_by_url(self, url: str, exactOrBroad: str) -> Any:
         return self.exceptions["linear"].get(exactOrBroad, {})
 
 
@@ -89,11 +90,27 @@ class BinanceUsdm(Dialect):
         bought = _sum(held, "notional") - _sum(held, "unrealizedProfit")
         return Money(_sum(own, "walletBalance") - bought, _sum(own, "marginBalance"), _sum(own, "maintMargin"))
 
+    def fee(self, raw: Raw) -> Decimal:
+        """`commission` of a fill that was fetched, `n` of one that was heard, which is left out where nothing is due.
+
+        Raises BadInput for one that was charged in another asset.
+        """
+        info, settled = raw["info"], raw["symbol"].rpartition(":")[2]
+        paid, asset = (
+            Decimal(info.get("n") or info.get("commission") or 0),
+            info.get("N") or info.get("commissionAsset"),
+        )
+        if paid != 0 and asset != settled:
+            raise BadInput(f"{raw['symbol']}: a fee of {paid} {asset} was not charged in {settled}; {UNBURNT}")
+        return paid
+
     async def rights(self, x: Any) -> Rights:
-        """Raises BadInput for an account that holds longs and shorts apart."""
+        """Raises BadInput for an account that holds longs and shorts apart, or whose fees are not cash of ours."""
         mode, reply = await x.fapiPrivateGetPositionSideDual({}), await x.sapiGetAccountApiRestrictions({})
         if mode["dualSidePosition"]:
             raise BadInput("the Binance account holds long and short positions apart; set it to one-way mode")
+        if (await x.fapiPrivateGetFeeBurn({}))["feeBurn"]:
+            raise BadInput(f"the Binance account pays fees in BNB, which our ledger has none of; {UNBURNT}")
         return Rights(bool(reply["enableFutures"]), bool(reply["enableWithdrawals"]))
 
     async def renew(self, x: Any, symbols: Sequence[str], seconds: float) -> None:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 from envs.types import BadInput
 from serve.commands import SubmitOrder
 from serve.dialects import Delivery, Dialect, Money, Payment, Raw, Reading, Rights, Step, per_year
-from serve.dialects._guard import held
 from serve.venues import wire
 
 FUNDED = ("trade", "settlement")  # rows of the transaction log that funding is paid with
 
 
 class Deribit(Dialect):
-    """Orders bear our id as `label`, which the exchange does not keep unique, and which ccxt leaves unread."""
+    """Orders bear our id as `label`, which the exchange does not keep unique, and which ccxt leaves unread.
+
+    There is no dead man's switch: its cancel-on-disconnect is for orders sent by websocket alone, and ours are not.
+    """
 
     ccxt_name: ClassVar[str] = "deribit"
     name_key: ClassVar[str] = "label"
-    expires: ClassVar[bool] = True
 
     def urls(self, address: str) -> dict[str, Any]:
         return {"rest": address, "ws": address.replace("http", "ws", 1) + "/ws/api/v2"}
@@ -107,9 +108,6 @@ class Deribit(Dialect):
         reply = await x.publicGetAuth({"grant_type": "client_signature", **_proof(x)})
         scope = str(reply["result"]["scope"]).split()
         return Rights("trade:read_write" in scope, "wallet:read_write" in scope)
-
-    async def guarded(self, x: Any, alive: Callable[[], bool]) -> None:
-        await held(x.urls["api"]["ws"], lambda: _proof(x), alive)
 
     async def band(self, x: Any, symbol: str) -> tuple[Decimal, Decimal] | None:
         info = (await x.fetch_ticker(symbol))["info"]

@@ -44,6 +44,10 @@ class Okx(Dialect):
     def named(self, raw: Raw) -> str:
         return str(raw["info"].get("clOrdId") or "")
 
+    def unit(self, market: Raw) -> Decimal:
+        """Of an option ccxt's contract size leaves out the multiplier, which is 0.01 of BTC's."""
+        return super().unit(market) * Decimal(market["info"].get("ctMult") or 1)
+
     async def resting(self, x: Any, symbols: Sequence[str]) -> list[Raw]:
         """Page by page, from the newest."""
         found: list[Raw] = []

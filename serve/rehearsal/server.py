@@ -120,8 +120,6 @@ class Server:
                     await self._send(self.floor.news())
         finally:
             self._lines.remove(line)
-            spoken.closed(line.session, self.floor)
-            await self._send(self.floor.news())
         return socket
 
     async def _send(self, news: Sequence[Happening]) -> None:

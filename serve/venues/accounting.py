@@ -51,15 +51,20 @@ class Accounting:
         self._turn = asyncio.Lock()
 
     def remember(self, past: Iterable[Event], now: int) -> None:
-        """What was journalled before a restart; without any, nothing before `now` is looked at."""
-        latest = 0
+        """What was journalled before a restart; without any, nothing before `now` is looked at.
+
+        All that the last report saw was told before it; of what came after, a message of any other kind says nothing.
+        """
+        looked: int | None = None
         for event in past:
-            latest = event.time
-            if isinstance(event, FundingPaid):
+            looked = event.time if looked is None else looked
+            if isinstance(event, PositionsReport | BalanceReport):
+                looked = event.as_of
+            elif isinstance(event, FundingPaid):
                 self._paid.add(event.payment)
             elif isinstance(event, Deleveraged):
                 self._paid.add(event.trade)
-        self._since = latest or now
+        self._since = now if looked is None else looked
 
     async def poll(self) -> None:
         """Fills, funding and deliveries since the last look. That the exchange is silent is told once."""
@@ -87,8 +92,7 @@ class Accounting:
             x, dialect, symbols = self._ordering.questions, self._line.dialect, self._listed
             until = self._clock.now() + self._ordering.skew
             for raw in await dialect.trades(x, symbols, self._since - OVERLAP):
-                if not (dialect.taken_over(raw) and str(raw["id"]) in self._paid):
-                    await self._ordering.traded(raw)
+                await self._ordering.traded(raw)
             for paid in await dialect.payments(x, symbols, self._since - OVERLAP):
                 self._booked(paid)
             self._since = until

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from serve.clock import RealClock
 from serve.dialects import Raw
 from serve.errors import ServeError, StartRefused
@@ -67,10 +69,13 @@ class Canceller:
         self._lanes.close()
 
     async def _cancelled(self) -> int:
+        """Each is tried, whatever becomes of the others; what fails is raised afterwards."""
         dialect, symbols = self._line.dialect, sorted(set(self._line.settings.symbols.values()))
         own = [raw for raw in await dialect.resting(self._x, symbols) if self._bears(raw)]
-        for raw in own:
-            await dialect.cancel(self._x, raw["symbol"], dialect.named(raw), str(raw["id"]))
+        tried = [dialect.cancel(self._x, raw["symbol"], dialect.named(raw), str(raw["id"])) for raw in own]
+        for failed in await asyncio.gather(*tried, return_exceptions=True):
+            if failed is not None and not isinstance(failed, wire.OrderNotFound):
+                raise failed
         return len(own)
 
     def _bears(self, raw: Raw) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from serve.clock import SECOND, Clock
+from serve.clock import HOUR, SECOND, Clock
 from serve.commands import Ask, CancelOrder, LookUp, SubmitOrder
 from serve.dialects import Reading
 from serve.events import Event, Listed, Malformed, SurfaceQuote
@@ -18,11 +18,12 @@ from serve.venues.accounting import Accounting
 from serve.venues.connection import Connection
 from serve.venues.instruments import Instruments
 from serve.venues.lanes import Lanes
-from serve.venues.ordering import OVERLAP, Ordering
+from serve.venues.ordering import Ordering
 from serve.venues.sources import heard
 from serve.venues.streams import Book, Streams
 from serve.venues.tracks import Tracks
 
+OVERDUE = HOUR  # past its expiry, an order of before a restart is no longer cancelled
 PATIENCE = 2.0  # seconds on the wall that a clock which stands still waits for answers
 
 
@@ -49,22 +50,21 @@ class Exchange:
         self._ordering = Ordering(line, tracks, symbols, tell, clock)
         self._accounting = Accounting(line, self._ordering, tracks, symbols, tell, self._mark, clock)
         self._streams = Streams(line, settings.quotes, self._ordering, tell, self._shown, clock)
-        self._rests: dict[str, int] = {}  # when orders that rest expire
-        self._turned = clock.now()
+        self._rests: dict[str, int] = {}  # orders that rest, and when each is next cancelled
         self._polls = self._surfaces = self._renews = 0  # when each is due
 
     def begin(self, past: Sequence[Event], sent: Mapping[str, SubmitOrder]) -> None:
         """Subscribes, after what was journalled before a restart."""
         self._tracks.remember(past, sent, self._instruments.symbols)
+        self._ordering.remember(past)
         self._accounting.remember(past, self._clock.now())
-        ended = past[-1].time - OVERLAP if past else 0
+        ended = past[-1].time - OVERDUE if past else 0
         self._rests = {
             name: each.expires_at for name, each in sent.items() if each.post_only and each.expires_at >= ended
         }
         self._lanes.keep(self._streams.run())
         for source in self._settings.sources:
             self._lanes.keep(heard(self._settings, source, self._events.put, self._clock))
-        self._lanes.keep(self._line.dialect.guarded(self._ordering.cancels, self._turning))
 
     def submit(self, order: SubmitOrder) -> tuple[Event, ...]:
         if order.post_only:
@@ -73,7 +73,9 @@ class Exchange:
         return ()
 
     def cancel(self, order: CancelOrder) -> tuple[Event, ...]:
-        self._rests.pop(order.order, None)
+        """Of one that rests, again and again until nothing of it does."""
+        if order.order in self._rests:
+            self._rests[order.order] = order.time + round(self._settings.timeout_seconds * SECOND)
         self._lanes.send(self._ordering.cancel(order.order))
         return ()
 
@@ -98,8 +100,8 @@ class Exchange:
         self._instruments.listed(leg, listing)
 
     def passed(self, now: int) -> list[Event]:
-        self._turned = now
         self._renew(now)
+        self._rests = {name: at for name, at in self._rests.items() if not self._tracks.over(name)}
         for name in [name for name, at in self._rests.items() if at <= now]:
             self.cancel(CancelOrder(now, name))
         self._lanes.send(self._streams.looked(self._settings.silence_seconds))
@@ -189,10 +191,6 @@ class Exchange:
     def _mark(self, symbol: str) -> float | None:
         reading = self._streams.readings.get(symbol)
         return None if reading is None else reading.mark
-
-    def _turning(self) -> bool:
-        """Whether the decision loop turned within the dead man's time."""
-        return self._clock.now() - self._turned <= self._settings.dead_man_seconds * SECOND
 
 
 def _drained(queue: SimpleQueue[Any]) -> list[Any]:

@@ -55,14 +55,11 @@ class Instruments:
         self.symbols.update(dict.fromkeys([leg] if found else [], min(found, default="")))
 
     def contracts(self, before: Mapping[str, str]) -> dict[str, str]:
-        """Base units in a contract of each instrument.
+        """Base units in one of ccxt's amount of each instrument.
 
         `before`: the same of the journal's last session. Raises StartRefused where one has changed.
         """
-        now = {
-            symbol: str(Decimal(str(self.line.market(symbol).get("contractSize") or 1)).normalize())
-            for symbol in self.symbols.values()
-        }
+        now = {symbol: str(self.line.unit(symbol).normalize()) for symbol in self.symbols.values()}
         for symbol, was in before.items():
             if (size := now.get(symbol, was)) != was:
                 raise StartRefused(

@@ -13,6 +13,7 @@ from serve.venues.paper import Paper
 class OnPaper(Paper):
     def before(self, event: Event, state: State) -> Iterator[Event]:
         """A bar's funding is paid before its last quote."""
+        self._core = state
         if isinstance(event, QuoteEvent) and (past := state.pasts.get(event.asset)) is not None:
             yield from self.show(event, past.memory)
             yield from self.accrue(event.time, event.asset) if event.time % self._market.bar == 0 else ()

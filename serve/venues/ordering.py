@@ -7,7 +7,7 @@ is looked up by our id, never sent again. Everything here runs on the lanes' thr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -30,7 +30,8 @@ from serve.venues.connection import Connection
 from serve.venues.tracks import Track, Tracks
 
 Tell = Callable[[Event], None]
-GONE = ("canceled", "expired")
+GONE = ("canceled", "expired", "scheduledCancel")  # the last: Hyperliquid's dead man's switch, unread by ccxt
+SENDING = "still being sent"
 OVERLAP = 60 * SECOND  # of what is read again, as clocks and feeds differ
 
 
@@ -42,22 +43,24 @@ class Ordering:
         self._line, self._tracks, self._symbols, self._tell, self._clock = line, tracks, symbols, tell, clock
         self.orders, self.cancels, self.questions = line.made(), line.made(), line.made()
         self._foreign = set[str]()  # trades that are not ours and were looked at
+        self._sending = set[str]()  # orders whose sending nothing is known of yet
+        self._withdrawn = set[str]()  # of these, what we no longer want
         self.skew = 0  # of the exchange's clock, milliseconds
+
+    def remember(self, past: Iterable[Event]) -> None:
+        """What was journalled before a restart."""
+        self._foreign |= {event.trade for event in past if isinstance(event, Deleveraged) and event.why != "expired"}
 
     async def submit(self, order: SubmitOrder) -> None:
         track = self._tracks.sent(order, self._symbols.get(order.symbol, ""))
-        try:
-            price = await self._price(track)
-        except Exception as error:  # nothing was sent
-            self._tell(Rejected(0, order.order, self._words(error)))
-            return
-        try:
-            raw = await self._sent(track, price)
-        except Exception as error:
-            kind = Rejected if wire.rejected(error) else OutcomeUnknown
-            self._tell(kind(0, order.order, self._words(error)))
-            return
-        await self._carefully(order.order, self._answered(track, raw))
+        self._sending.add(order.order)
+        raw = await self._submitted(track)
+        self._sending.discard(order.order)
+        if raw is not None:
+            await self._carefully(order.order, self._answered(track, raw))
+        if order.order in self._withdrawn and not track.over:
+            await self.cancel(order.order)
+        self._withdrawn.discard(order.order)
 
     async def cancel(self, name: str) -> None:
         """By an exchange's silence nothing is concluded: the order is looked up."""
@@ -71,8 +74,10 @@ class Ordering:
         track = self._tracks.orders.get(name)
         if track is None:
             self._tell(Absent(0, name))
-            return
-        await self._carefully(name, self._looked_up(track))
+        elif name in self._sending:
+            self._tell(OutcomeUnknown(0, name, SENDING))
+        else:
+            await self._carefully(name, self._looked_up(track))
 
     async def told(self, raw: Raw) -> None:
         """An order as the exchange tells it, unasked: news where it has ended."""
@@ -91,20 +96,37 @@ class Ordering:
             name = self._line.dialect.named(order)
             track = self._tracks.of(name, venue_id)
         if track is None:
-            self._foreign.add(trade)
             self._stranger(raw, name)
+            self._foreign.add(trade)
             return
         self._tracks.known(track, venue_id or track.venue_id)
         filled = self._tracks.fill(track, raw, self._line.unit(raw["symbol"]))
         if filled is not None:
             self._tell(filled)
 
+    async def _submitted(self, track: Track) -> Raw | None:
+        """The reply, where there is one."""
+        name = track.order.order
+        try:
+            price = await self._price(track)
+        except Exception as error:  # nothing was sent
+            track.over = True
+            self._tell(Rejected(0, name, self._words(error)))
+            return None
+        try:
+            return await self._sent(track, price)
+        except Exception as error:
+            track.over = wire.rejected(error)
+            kind = Rejected if track.over else OutcomeUnknown
+            self._tell(kind(0, name, self._words(error)))
+            return None
+
     async def _price(self, track: Track) -> Decimal:
-        """Within the exchange's band, on its grid, and no worse than the limit. Raises ValueError where none is."""
+        """Within the exchange's band, on its grid, and no worse than the limit. Raises ValueError where none is, or
+        where the order is no longer to be sent, which is looked at last, as the exchange takes its time.
+        """
         order = track.order
         buy = order.units > 0
-        if self._clock.now() > order.expires_at:
-            raise ValueError("expired before it was sent")
         if not track.symbol:
             raise ValueError(f"{order.symbol} is not listed at the exchange")
         band = await self._line.dialect.band(self.orders, track.symbol)
@@ -112,6 +134,8 @@ class Ordering:
         price = self._line.priced(track.symbol, min(order.limit, high) if buy else max(order.limit, low), buy)
         if not low <= price <= high:
             raise ValueError(f"limit {order.limit} is outside the exchange's band of {low} to {high}")
+        if order.order in self._withdrawn or self._clock.now() > order.expires_at:
+            raise ValueError("withdrawn or expired before it was sent")
         return price
 
     async def _sent(self, track: Track, price: Decimal) -> Raw:
@@ -129,9 +153,16 @@ class Ordering:
             await self._known(track, raw)
 
     async def _cancelled(self, track: Track) -> None:
+        name = track.order.order
+        sending = name in self._sending
+        if sending:  # this cancel may overtake it
+            self._withdrawn.add(name)
         with suppress(wire.OrderNotFound):  # it may have ended, or be on its way
             await self._line.dialect.cancel(self.cancels, track.symbol, track.spelled, track.venue_id)
-        await self._looked_up(track)
+        if sending:
+            self._tell(OutcomeUnknown(0, name, SENDING))
+        else:
+            await self._looked_up(track)
 
     async def _looked_up(self, track: Track) -> None:
         raw = await self._found(track)
@@ -140,9 +171,10 @@ class Ordering:
             return
         await self._fills(track)
         name, late = track.order.order, self._clock.now() > track.order.expires_at
+        track.over = late or track.whole
         if not track.told:
             self._tell(Absent(0, name))
-        elif track.filled < abs(track.order.units):
+        elif not track.whole:
             self._tell(Cancelled(0, name) if late else OutcomeUnknown(0, name, "filled in part, and not found"))
 
     async def _known(self, track: Track, raw: Raw) -> None:
@@ -153,7 +185,6 @@ class Ordering:
         if track.over:
             self._tell(Rejected(0, name, "refused by the exchange"))
             return
-        self._tell(Acknowledged(0, name))
         for trade in raw.get("trades") or ():
             await self.traded(trade)
         filled = Decimal(str(raw.get("filled") or 0)) * unit
@@ -161,8 +192,10 @@ class Ordering:
             await self._fills(track)
         if track.filled < filled:
             self._tell(OutcomeUnknown(0, name, f"{filled} filled, of which {track.filled} are told"))
-        elif raw["status"] in GONE or (raw["status"] == "closed" and filled < abs(track.order.units)):
-            track.over = True
+            return
+        self._tell(Acknowledged(0, name))
+        track.over = raw["status"] in ("closed", *GONE)
+        if track.over and not (raw["status"] == "closed" and filled >= abs(track.order.units)):
             self._tell(Cancelled(0, name))
 
     async def _found(self, track: Track) -> Raw | None:

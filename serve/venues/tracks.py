@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from serve.commands import SubmitOrder
 from serve.dialects import Dialect, Raw
-from serve.events import Event, Filled
+from serve.events import Cancelled, Event, Filled, Rejected
 
 
 @dataclass
@@ -18,12 +18,17 @@ class Track:
     symbol: str  # ccxt's
     venue_id: str = ""
     told: dict[str, Decimal] = field(default_factory=dict)  # units by trade
-    over: bool = False  # its end was told
+    over: bool = False  # nothing of it rests any more
 
     @property
     def filled(self) -> Decimal:
         """Units of the fills told, without their sign."""
         return abs(sum(self.told.values(), Decimal(0)))
+
+    @property
+    def whole(self) -> bool:
+        """Whether every unit is told."""
+        return self.filled == abs(self.order.units)
 
 
 class Tracks:
@@ -51,6 +56,11 @@ class Tracks:
         """By what an order or a fill bears."""
         return self._spelled.get(spelled) or self._venue.get(venue_id)
 
+    def over(self, name: str) -> bool:
+        """Whether nothing of one of our orders rests any more."""
+        track = self.orders.get(name)
+        return track is not None and (track.over or track.whole)
+
     def bearing(self, spelled: str) -> str:
         """An order that bears our name and is not of this database, as the core tells ours; empty where it does not."""
         prefix = self._dialect.prefix(self._name)
@@ -61,14 +71,20 @@ class Tracks:
         trade, amount = str(raw["id"]), Decimal(str(raw["amount"])) * unit
         if trade in track.told:
             return None
-        track.told[trade] = amount if raw["side"] == "buy" else -amount
-        price = Decimal(str(raw["price"]))
-        return Filled(0, track.order.order, trade, track.told[trade], price, self._dialect.fee(raw))
+        units, price = amount if raw["side"] == "buy" else -amount, Decimal(str(raw["price"]))
+        filled = Filled(0, track.order.order, trade, units, price, self._dialect.fee(raw))
+        track.told[trade] = units  # last: one that cannot be read is tried again
+        return filled
 
     def remember(self, past: Iterable[Event], sent: Mapping[str, SubmitOrder], symbols: Mapping[str, str]) -> None:
         """What was journalled before a restart; `symbols`: ccxt's, by leg."""
         for order in sent.values():
             self.sent(order, symbols.get(order.symbol, ""))
         for event in past:
-            if isinstance(event, Filled) and event.order in self.orders:
-                self.orders[event.order].told[event.trade] = event.units
+            if not isinstance(event, Filled | Cancelled | Rejected) or event.order not in self.orders:
+                continue
+            track = self.orders[event.order]
+            if isinstance(event, Filled):
+                track.told[event.trade] = event.units
+            else:
+                track.over = True

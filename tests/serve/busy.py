@@ -29,7 +29,6 @@ from serve.events import (
 )
 from serve.journal import Journal
 from serve.runner import Core, Runner, replayed
-from serve.session import begun
 from serve.states import RiskState
 from tests.serve.support import PERP, SPOT, START, call, history, quote, started
 
@@ -149,7 +148,8 @@ def traded(journal: Journal, exchange: Exchange, script: list[Event]) -> Core:
     """
     core, past = replayed(journal) if journal.head[0] > 0 else (Core(), list[Event]())
     runner = Runner(journal, exchange, None, core)
-    begun(runner, _start(max(START, 0 if core.state is None else core.state.time)))
+    runner.handle(_start(max(START, 0 if core.state is None else core.state.time)))
+    assert not runner.state.venue.awaited
     _agree(runner, exchange)
     told = {codec.encode(event) for event in past}
     if exchange.seen is not None:

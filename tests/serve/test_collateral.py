@@ -206,6 +206,8 @@ def test_a_transfer_that_does_not_come_is_told_and_asked_for_again() -> None:
     assert [order.units < 0 for order in of(outputs, SubmitOrder)] == [True]
     lost = at + 60_000 + 24 * HOUR + 1
     state, outputs = go(state, quote(lost, 20_003))
+    assert state.care.awaited != (), "the venue has told nothing since it should be there"
+    state, outputs = go(state, told(0.19, lost + 1))
     assert any("40,000.00 from outside have not come to BTC-PERP" in each.text for each in of(outputs, Alert))
     assert state.care.awaited == ()
 

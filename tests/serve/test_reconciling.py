@@ -8,9 +8,9 @@ from functools import cache
 import pytest
 
 from serve.clock import SECOND
-from serve.commands import Ask, CancelOrder, Output, SubmitOrder
+from serve.commands import Ask, CancelOrder, Decision, Output, SubmitOrder
 from serve.engine import Engine
-from serve.events import BalanceReport, Cancelled, Event, Filled, Heartbeat, OrdersReport, PositionsReport
+from serve.events import BalanceReport, Cancelled, DecisionDue, Event, Filled, Heartbeat, OrdersReport, PositionsReport
 from serve.reconciling import mismatch
 from serve.state import State
 from serve.states import RiskState
@@ -81,6 +81,23 @@ def test_positions_are_compared_as_of_their_own_time(units: Decimal | None, as_o
     found = mismatch(state.venue)
     assert (found is None) == (words is None)
     assert words is None or (found is not None and words in found)
+
+
+def test_after_a_restart_a_leg_waits_until_a_report_proves_it() -> None:
+    """One that was made while an order was in flight, or before its fill, does not; it is asked for again."""
+    state, outputs = fold([started(with_model=False), *opening()[1:]])
+    (order,) = (each for each in outputs if isinstance(each, SubmitOrder))
+    filled = Filled(START + 7, order.order, "1", order.units, D(20_000), D(2))
+    restart = [started(START + 5, with_model=False), *reports(START + 6), filled, DecisionDue(START + 8)]
+    state, outputs = fold(restart, state)
+    assert not state.venue.awaited
+    assert not [each for each in outputs if isinstance(each, Decision)]
+    state, outputs = fold([quote(START + 40 * SECOND)], state)
+    assert [each.what for each in outputs if isinstance(each, Ask)] == ["positions"]
+    wrong, outputs = fold([positions(START + 41 * SECOND, D(1))], state)
+    assert (wrong.venue.unproven, len([each for each in outputs if isinstance(each, Decision)])) == ({PERP}, 0)
+    state, outputs = fold([positions(START + 41 * SECOND, order.units)], state)
+    assert (state.venue.unproven, len([each for each in outputs if isinstance(each, Decision)])) == (set(), 1)
 
 
 def test_a_mismatch_ends_with_a_report_that_agrees_and_an_older_one_does_not_count() -> None:

@@ -11,6 +11,7 @@ from envs.types import BadInput
 from serve import codec
 from serve.clock import SECOND, VirtualClock
 from serve.commands import Transition
+from serve.errors import ServeError
 from serve.events import Heartbeat, Operator
 from serve.journal import Journal
 from serve.paging import Message, Pager, Rules, Severity
@@ -49,6 +50,36 @@ def test_a_silent_hedger_is_paged_fenced_once_and_heard_again(tmp_path: Path) ->
         journal.append([codec.encode(Heartbeat(START))])
         dog.look()
         assert sender.messages[-1].text == "the hedger writes again"
+
+
+class Exchange:
+    """Where orders rest, and perhaps nobody answers."""
+
+    def __init__(self, resting: int, away: bool) -> None:
+        self.resting, self.away = resting, away
+
+    def cancel(self) -> int:
+        if self.away:
+            raise ServeError("away")
+        found, self.resting = self.resting, 0
+        return found
+
+    def close(self) -> None: ...
+
+
+def test_one_exchange_that_does_not_answer_keeps_no_other_from_being_cancelled(tmp_path: Path) -> None:
+    clock, places = VirtualClock(START), (Exchange(2, away=True), Exchange(3, away=False))
+    with closing(Journal(str(tmp_path / "j.db"))) as journal, closing(journal.inbox()) as inbox:
+        dog = Watchdog(journal, inbox, Pager(RULES), Noted(), clock, grew_at=START, connections=places)
+        clock.wait_until(START + 200 * SECOND)
+        dog.look()
+        assert ([each.resting for each in places], dog.quiet) == ([2, 0], False)
+        dog.look()
+        assert not dog.quiet
+        places[0].away = False
+        dog.look()
+        dog.look()
+        assert ([each.resting for each in places], dog.quiet) == ([0, 0], True)
 
 
 def test_what_cannot_be_sent_is_tried_again(tmp_path: Path) -> None:

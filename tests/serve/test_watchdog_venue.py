@@ -23,9 +23,9 @@ RESTS = 6 * 3600  # seconds that an order may wait at the touch
 def test_what_a_stopped_hedger_left_at_the_exchange_is_cancelled(tmp_path: Path) -> None:
     """The exchange's time stands still with the hedger, so nothing else could end the order."""
     journal, folder = tmp_path / "j.db", tmp_path / "exchange"
-    raw = read_toml(ROOT / "configs/deribit.toml")
+    raw = read_toml(ROOT / "configs/okx.toml")
     raw["execution"]["resting_seconds"] = RESTS
-    config, rules = tmp_path / "deribit.toml", tmp_path / "watchdog.toml"
+    config, rules = tmp_path / "okx.toml", tmp_path / "watchdog.toml"
     config.write_text(tomli_w.dumps(raw))
     rules.write_text(tomli_w.dumps(RULES))
     served = ["rehearse", str(config), "--serve-only", "--faults", "none", "--folder", str(folder)]

@@ -132,10 +132,6 @@ class Spoken(Protocol):
         """What this session hears of it."""
         ...
 
-    def closed(self, session: Session, floor: Floor) -> None:
-        """The connection is gone: cancel-on-disconnect, where the venue has it."""
-        ...
-
 
 def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py")))

@@ -275,5 +275,6 @@ PRIVATE: Mapping[tuple[str, str], Answer] = {
     ("GET", "v3/positionRisk"): _positions,
     ("GET", "v3/account"): _account,
     ("GET", "v1/positionSide/dual"): lambda asked: {"dualSidePosition": False},
+    ("GET", "v1/feeBurn"): lambda asked: {"feeBurn": False},
     ("GET", "v1/account/apiRestrictions"): _rights,
 }

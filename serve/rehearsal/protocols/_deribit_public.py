@@ -77,7 +77,6 @@ def _chart(call: Call) -> Any:
 METHODS: dict[str, Callable[[Call], Any]] = {
     "public/get_time": lambda call: call.floor.shown,
     "public/test": lambda call: {"version": "rehearsal"},
-    "public/set_heartbeat": lambda call: "ok",  # its questions would come by the wall, which is not the exchange's time
     "public/hello": lambda call: {"version": "rehearsal"},
     "public/status": lambda call: {"locked": False, "locked_indices": []},
     "public/get_currencies": _currencies,

@@ -12,6 +12,7 @@ from serve.rehearsal.types import ZERO, Fill, Funded, Instrument, Order, Settled
 from serve.rehearsal.views import Account, Balance, Candle, Funding, Level, Position, Ticker
 
 HOUR = 3_600_000
+MULTIPLIER = Decimal("0.01")  # of an option's contract value
 KINDS = {"perpetual": "SWAP", "option": "OPTION", "spot": "SPOT"}
 _STATES = {"filled": "filled", "cancelled": "canceled", "expired": "canceled"}
 
@@ -41,7 +42,7 @@ def name(listed: Instrument) -> str:
 
 def instrument(listed: Instrument) -> dict[str, Any]:
     spot, option = listed.kind == "spot", listed.kind == "option"
-    lot = text(contracts(listed, listed.lot))
+    lot, multiplier = text(contracts(listed, listed.lot)), MULTIPLIER if option else Decimal(1)
     return {
         "instType": KINDS[listed.kind],
         "instId": name(listed),
@@ -50,8 +51,8 @@ def instrument(listed: Instrument) -> dict[str, Any]:
         "baseCcy": listed.base if spot else "",
         "quoteCcy": listed.quote if spot else "",
         "settleCcy": "" if spot else listed.settle,
-        "ctVal": "" if spot else text(listed.contract_size),
-        "ctMult": "" if spot else "1",
+        "ctVal": "" if spot else text(listed.contract_size / multiplier),
+        "ctMult": "" if spot else text(multiplier),
         "ctValCcy": "" if spot else listed.base,
         "ctType": "" if spot or option else "linear",
         "optType": (listed.right or "")[:1].upper(),

@@ -33,9 +33,6 @@ class BinanceUsdm:
     def busy(self, request: Request) -> Reply:
         return Reply({"code": -1003, "msg": "Too many requests."}, 429, {"Retry-After": "1"})
 
-    def closed(self, session: Session, floor: Floor) -> None:
-        """Binance cancels nothing when a connection goes."""
-
     def rest(self, request: Request, floor: Floor) -> Reply:
         try:
             return Reply(self._answered(request, floor))

@@ -18,7 +18,7 @@ from serve.rehearsal.protocols._deribit_private import METHODS as PRIVATE
 from serve.rehearsal.protocols._deribit_private import TRADING
 from serve.rehearsal.protocols._deribit_public import METHODS as PUBLIC
 from serve.rehearsal.protocols._deribit_pushed import pushed, snapshots
-from serve.rehearsal.types import CancelAll, Happening
+from serve.rehearsal.types import Happening
 
 ROOT = "/api/v2/"
 MATCHING = 4  # what a request to the matching engine costs in reads
@@ -65,10 +65,6 @@ class Deribit:
     def push(self, session: Session, happening: Happening, floor: Floor) -> list[str]:
         return pushed(session, happening, floor)
 
-    def closed(self, session: Session, floor: Floor) -> None:
-        if session.account and session.notes.get("cancel_on_disconnect"):
-            floor.apply(CancelAll(floor.now, session.account))
-
     def _over_socket(
         self, session: Session, method: str, params: dict[str, Any], floor: Floor
     ) -> tuple[Any, list[str]]:
@@ -87,10 +83,7 @@ class Deribit:
             session.channels -= set(params["channels"])
             return params["channels"], []
         if method in ("private/enable_cancel_on_disconnect", "private/disable_cancel_on_disconnect"):
-            session.notes["cancel_on_disconnect"] = "enable" in method
-            return "ok", []
-        if method == "private/get_cancel_on_disconnect":
-            return {"scope": "account", "enabled": bool(session.notes.get("cancel_on_disconnect"))}, []
+            raise Fault(13021, "forbidden", 403)  # it needs account:read_write
         return self._called(method, Call(floor, params, key, session.account)), []
 
     def _called(self, method: str, call: Call) -> Any:

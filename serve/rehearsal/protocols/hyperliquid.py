@@ -50,9 +50,6 @@ class Hyperliquid:
     def busy(self, request: Request) -> Reply:
         return Reply(None, 429)
 
-    def closed(self, session: Session, floor: Floor) -> None:
-        """Hyperliquid cancels nothing when a connection goes."""
-
     def rest(self, request: Request, floor: Floor) -> Reply:
         try:
             given = json.loads(request.body)

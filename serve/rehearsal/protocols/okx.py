@@ -39,9 +39,6 @@ class Okx:
     def busy(self, request: Request) -> Reply:
         return Reply({"code": "50011", "msg": "Too Many Requests", "data": []}, 429)
 
-    def closed(self, session: Session, floor: Floor) -> None:
-        """OKX cancels nothing when a connection goes."""
-
     def rest(self, request: Request, floor: Floor) -> Reply:
         try:
             asked = read(request, floor, self._known(floor))

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from envs.types import BadInput
+from serve.rehearsal.protocols._binance_calls import PRIVATE
 from serve.rehearsal.types import Place
 from serve.venues import wire
 from tests.serve.dialects.house import PERPETUAL, START, TRADED, House, house
@@ -78,6 +80,26 @@ def test_a_fill_that_is_fetched_bears_no_name(tmp_path: Path) -> None:
         assert own.dialect.named(fill) == ""
         assert fill["order"] == order["id"]
         assert own.dialect.named(await x.fetch_order(fill["order"], PERP)) == "desk-a1b2c-000001"
+
+    played(case, tmp_path)
+
+
+def test_fees_in_another_asset_are_refused_at_the_start_and_never_booked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def case(own: House, x: Any) -> None:
+        await sent(x, "desk-a1b2c-000001", 0.1, 85_000, timeInForce="IOC")
+        (fill,) = await own.dialect.trades(x, [PERP], START)
+        info = {name: text for name, text in fill["info"].items() if name != "commission"}
+        heard = {**info, "n": "0.01", "N": "USDC"}
+        told = [own.dialect.fee({**fill, "info": each}) for each in (fill["info"], info, heard)]
+        assert told == [own.floor.exchange.fills(TRADED)[0].fee, Decimal(0), Decimal("0.01")]
+        for burnt in ({**fill["info"], "commissionAsset": "BNB"}, {**info, "n": "0.01", "N": "BNB"}):
+            with pytest.raises(BadInput, match="BNB was not charged in USDC"):
+                own.dialect.fee({**fill, "info": burnt})
+        monkeypatch.setitem(PRIVATE, ("GET", "v1/feeBurn"), lambda asked: {"feeBurn": True})  # type: ignore[misc]
+        with pytest.raises(BadInput, match="pays fees in BNB"):
+            await own.dialect.rights(x)
 
     played(case, tmp_path)
 

@@ -97,6 +97,18 @@ def test_sizes_are_contracts_and_positions_have_no_sign(tmp_path: Path) -> None:
     played(case, tmp_path)
 
 
+def test_an_option_s_contract_is_its_value_times_its_multiplier(tmp_path: Path) -> None:
+    async def case(own: House, x: Any) -> None:
+        market, swap = x.market(OPTION), x.market(PERP)
+        assert (market["contractSize"], market["info"]["ctMult"]) == (1.0, "0.01")
+        assert [own.dialect.unit(each) for each in (market, swap)] == [Decimal("0.01"), Decimal("0.01")]
+        await x.create_order(OPTION, "limit", "buy", 50, 5_000, {"timeInForce": "IOC"})
+        assert own.floor.exchange.account(TRADED).positions[0].units == Decimal("0.5")
+        assert await own.dialect.positions(x, [OPTION]) == {OPTION: Decimal("0.5")}
+
+    played(case, tmp_path)
+
+
 def test_the_dead_man_switch_fires_unless_renewed(tmp_path: Path) -> None:
     async def case(own: House, x: Any) -> None:
         await sent(x, "deskZa1b2c000001", 10, 83_000)

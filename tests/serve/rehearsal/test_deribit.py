@@ -166,21 +166,17 @@ def test_an_error_by_websocket_is_silence(tmp_path: Path, caplog: pytest.LogCapt
     assert "invalid_credentials" in caplog.text
 
 
-def test_cancel_on_disconnect(tmp_path: Path) -> None:
-    """Only where it was asked for, and by the account's orders whichever way they came."""
-
+def test_cancel_on_disconnect_needs_a_right_that_no_key_has_and_nothing_else_ends_an_order(tmp_path: Path) -> None:
     async def trade() -> None:
         async with rehearsed(tmp_path, "deribit") as venue, deribit(venue) as exchange:
-            for asked in (False, True):
-                await exchange.create_order(PERP, "limit", "buy", 0.01, 59_000)
-                async with ClientSession() as client, client.ws_connect(f"{venue.address}/ws/api/v2") as socket:
-                    name = {"grant_type": "client_credentials", "client_id": TRADER.key, "client_secret": TRADER.secret}
-                    await called(socket, "public/auth", name)
-                    if asked:
-                        await called(socket, "private/enable_cancel_on_disconnect", {"scope": "account"})
-                await asyncio.sleep(0.05)
-                left = len(await exchange.fetch_open_orders(PERP))
-                assert left == (0 if asked else 1)
+            await exchange.create_order(PERP, "limit", "buy", 0.01, 59_000)
+            async with ClientSession() as client, client.ws_connect(f"{venue.address}/ws/api/v2") as socket:
+                name = {"grant_type": "client_credentials", "client_id": TRADER.key, "client_secret": TRADER.secret}
+                await called(socket, "public/auth", name)
+                told = await called(socket, "private/enable_cancel_on_disconnect", {"scope": "account"})
+                assert told["error"]["code"] == 13021
+            await asyncio.sleep(0.05)
+            assert len(await exchange.fetch_open_orders(PERP)) == 1
 
     asyncio.run(trade())
 

@@ -18,6 +18,7 @@ from serve.clock import HOUR
 from serve.codec import decode
 from serve.commands import Output, Transition
 from serve.config import Leg, ServeConfig
+from serve.dialects.deribit import Deribit
 from serve.errors import StartRefused
 from serve.events import BalanceReport, Event, Filled, QuoteEvent, Started
 from serve.journal import Journal
@@ -27,10 +28,12 @@ from serve.rehearsal.types import Command, Move, Place
 from serve.rehearsal.views import Candle
 from serve.runner import replayed
 from serve.session import Source, run
-from serve.venues.checking import Canceller, checked, examined
+from serve.venues import wire
+from serve.venues.checking import Canceller, Unreached, checked, examined
 from serve.venues.connection import Connection
 from serve.venues.instruments import Instruments
 from serve.venues.lanes import Lanes
+from serve.venues.opening import mortal
 from serve.venues.secrets import Secrets
 from tests.serve.dialects.house import CALL, START, TRADED, House, Still, house
 from tests.serve.support import ASSETS, LEGS, raw_config, task
@@ -102,7 +105,7 @@ def test_a_session_on_an_exchange_and_its_restart(tmp_path: Path, model: Path) -
         begun = [json.loads(item.venue) for item in again if isinstance(item, Started)]
         assert len(begun) == 2
         assert begun[0] == begun[1]
-        assert begun[0]["contracts"] == {PERP: "0.01"}
+        assert begun[0]["contracts"] == {PERP: "1"}
         labels = {each.client_id for each in exchange.orders(TRADED)}
         assert labels == {f"desk.{begun[0]['instance']}-{n:06d}" for n in range(1, len(labels) + 1)}
         assert (
@@ -183,8 +186,8 @@ def test_lots_fit_the_exchange_and_contracts_are_those_of_the_journal(met: Calla
         with pytest.raises(BadInput, match=r"steps of 0\.001"):
             Instruments.of(line, Market(task(), ASSETS, fine))
         own_legs = Instruments.of(line, Market(task(), ASSETS, LEGS))
-        assert own_legs.contracts({PERP: "0.01"}) == {PERP: "0.01"}
-        with pytest.raises(StartRefused, match=r"was 0\.1 when .* and is 0\.01"):
+        assert own_legs.contracts({PERP: "1"}) == {PERP: "1"}, "the amounts are base units, whatever a contract is"
+        with pytest.raises(StartRefused, match=r"was 0\.1 when .* and is 1"):
             own_legs.contracts({PERP: "0.1"})
 
     met(case)
@@ -198,6 +201,41 @@ def test_a_canceller_touches_our_orders_alone(tmp_path: Path) -> None:
         assert [dog.cancel(), dog.cancel()] == [2, 0]
         dog.close()
         assert {each.client_id for each in own.floor.exchange.open_orders(TRADED)} == {"desks.a1b2c-000001", ""}
+
+
+def test_a_canceller_tries_every_order_whatever_becomes_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancel, fails = Deribit.cancel, {"desk.a1b2c-000001": ConnectionError, "desk.a1b2c-000002": wire.OrderNotFound}
+
+    async def failing(dialect: Deribit, x: Any, symbol: str, spelled: str, venue_id: str) -> None:
+        if spelled in fails:
+            raise fails[spelled]("not now")
+        await cancel(dialect, x, symbol, spelled, venue_id)
+
+    with apart(tmp_path) as own:
+        for number in (1, 2, 3):
+            name = f"desk.a1b2c-00000{number}"
+            own.floor.apply(Place(START, TRADED, name, LEG, Decimal("0.1"), Decimal(80_000), "gtc"))
+        monkeypatch.setattr(Deribit, "cancel", failing)
+        dog = Canceller(settings(own.address), "desk")
+        with pytest.raises(Unreached, match="not now"):
+            dog.cancel()
+        assert {each.client_id for each in own.floor.exchange.open_orders(TRADED)} == set(fails)
+        del fails["desk.a1b2c-000001"]
+        assert [dog.cancel(), len(own.floor.exchange.open_orders(TRADED))] == [2, 1], "one that has ended is no failure"
+        dog.close()
+
+
+def test_nothing_may_rest_where_it_would_outlive_the_hedger() -> None:
+    def wanted(name: str, resting: float) -> ServeConfig:
+        venue = settings("http://127.0.0.1:9", name=name).model_dump(mode="json", exclude={"sources"})
+        return ServeConfig.model_validate(raw_config(venue=venue, execution__resting_seconds=resting))
+
+    with pytest.raises(BadInput, match="deribit has no dead man's switch"):
+        mortal(wanted("deribit", 30))
+    mortal(wanted("deribit", 0))
+    mortal(wanted("okx", 30))
 
 
 def test_the_doctor_examines_an_exchange(tmp_path: Path) -> None:

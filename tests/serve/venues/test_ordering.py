@@ -36,7 +36,7 @@ def test_an_order_fills_and_every_fill_is_told_once(played: Callable[[Case], Non
         await desk.ordering.submit(buys())
         for raw in await desk.line.dialect.trades(desk.ordering.questions, [PERP], START - 60_000):
             await desk.ordering.traded(raw)
-        assert isinstance(desk.told[0], Acknowledged)
+        assert isinstance(desk.told[-1], Acknowledged)
         assert sum(fill.units for fill in desk.of(Filled)) == desk.position == Decimal("0.1")
         assert not desk.of(Cancelled)
 
