@@ -222,7 +222,7 @@ class Engine:
         state = reconciling.reported(state, event, config.name, self.setup.market.symbols, tolerance)
         if not isinstance(event, BalanceReport) or len(state.trusted) < len(state.pasts):
             return state
-        return margining.reported(state, self.setup, self.decider.sight(state), event)
+        return margining.reported(state, self.setup, self.decider.sight, event)
 
     def _faded(self, state: State) -> State:
         """What is priced at a listed surface too old for that falls back to the quote's volatility and the model's."""
@@ -240,8 +240,7 @@ class Engine:
             if asset is None or name == asset
         }
         state = replace(state, valuations={**state.valuations, **fresh})
-        whole = len(state.trusted) == len(market.assets)
-        return margining.measured(state, self.setup, self.decider.sight(state)) if whole else state
+        return margining.measured(state, self.setup, self.decider.sight)
 
     def _closed(self, state: State, event: Event) -> Question | None:
         """The open question, if the event answers it or finds it overdue."""
@@ -254,12 +253,13 @@ class Engine:
         return question if event.time - question.asked.time > limit else None
 
     def _believed(self, state: State, event: Event) -> State:
-        """A quote that was taken and that no market breaker doubts is traded on."""
+        """A quote that was taken and that no market breaker doubts is traded on, and the margin measured at it."""
         if not isinstance(event, QuoteEvent) or state.quotes.get(event.asset) is not event:
             return state
         if doubt(state, self.setup.breakers) is not None:
             return state
-        return replace(state, trusted={**state.trusted, event.asset: event})
+        state = replace(state, trusted={**state.trusted, event.asset: event})
+        return margining.measured(state, self.setup, self.decider.sight)
 
     def _fallen_back(self, before: State, state: State) -> State:
         """When a breaker loses its trust in the policy and there is a last good one, that one decides."""

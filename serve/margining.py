@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 from serve.account import Cushion, cushion
@@ -34,20 +34,23 @@ def told(market: Market, sight: Sight, use: float) -> float:
     return max(0.0, float(rates.min()) * (1 / use - 1))
 
 
-def measured(state: State, setup: Setup, sight: Sight) -> State:
-    """With the distance of the nearest account at the quotes of now."""
-    own = distance(setup.market, sight)
+def measured(state: State, setup: Setup, sight: Callable[[State], Sight]) -> State:
+    """With the distance of the nearest account at the quotes of now, once every asset has one that is believed."""
+    if len(state.trusted) < len(state.pasts):
+        return state
+    own = distance(setup.market, sight(state))
     every = [each.distance for each in _told(state, setup)]
     if own is not None:
         every.append(_discounted(own, state, setup))
     return replace(state, distance=min(every, default=None))
 
 
-def reported(state: State, setup: Setup, sight: Sight, event: BalanceReport) -> State:
+def reported(state: State, setup: Setup, sight: Callable[[State], Sight], event: BalanceReport) -> State:
     """With the venue's word: the worse of the two counts, and in the same proportion until it speaks again."""
-    own, share = distance(setup.market, sight), 1.0
+    seen, share = sight(state), 1.0
+    own = distance(setup.market, seen)
     if own is not None and 0 < own < math.inf:
-        share = min(1.0, told(setup.market, sight, event.margin_use) / own)
+        share = min(1.0, told(setup.market, seen, event.margin_use) / own)
     spots = {name: quote.spot for name, quote in state.quotes.items()}
     venue = replace(state.venue, margin_share=share, accounts=event.accounts, told_at=spots)
     return measured(replace(state, venue=venue), setup, sight)

@@ -80,14 +80,14 @@ def _orders(state: State, event: OrdersReport, session: str) -> str | None:
 
 
 def _positions(state: State, event: PositionsReport, symbols: tuple[str, ...]) -> tuple[VenueSide, str | None]:
-    """Of legs with nothing in flight, and no fill after the report was made: of the others it proves nothing."""
+    """A leg with something in flight, or with a fill after the report was made, may differ: that proves nothing."""
     venue, told = state.venue, dict(event.positions)
     crossed = {order.symbol for order in state.reserved}
     crossed |= {symbol for symbol, at in venue.changed_at.items() if event.as_of <= at}
-    held = {symbol: state.ledger.position(symbol) for symbol in symbols if symbol not in crossed}
-    wrong = next((words for symbol, own in held.items() if (words := _differs(symbol, told, own)) is not None), None)
-    unproven = venue.unproven if wrong else venue.unproven & crossed
-    return replace(venue, positions=told, as_of=event.as_of, unproven=unproven), wrong
+    found = {symbol: _differs(symbol, told, state.ledger.position(symbol)) for symbol in symbols}
+    off = {symbol: words for symbol, words in found.items() if words is not None}
+    wrong = next((words for symbol, words in off.items() if symbol not in crossed), None)
+    return replace(venue, positions=told, as_of=event.as_of, unproven=venue.unproven & off.keys()), wrong
 
 
 def _differs(symbol: str, told: Mapping[str, Decimal], held: Decimal) -> str | None:

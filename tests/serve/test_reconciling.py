@@ -84,12 +84,13 @@ def test_positions_are_compared_as_of_their_own_time(units: Decimal | None, as_o
 
 
 def test_after_a_restart_a_leg_waits_until_a_report_proves_it() -> None:
-    """One that was made while an order was in flight, or before its fill, does not; it is asked for again."""
+    """One that differs while an order is in flight does not, and is asked for again."""
     state, outputs = fold([started(with_model=False), *opening()[1:]])
     (order,) = (each for each in outputs if isinstance(each, SubmitOrder))
     filled = Filled(START + 7, order.order, "1", order.units, D(20_000), D(2))
-    restart = [started(START + 5, with_model=False), *reports(START + 6), filled, DecisionDue(START + 8)]
-    state, outputs = fold(restart, state)
+    orders, _, balance = reports(START + 6)
+    told = [orders, positions(START + 6, order.units), balance]
+    state, outputs = fold([started(START + 5, with_model=False), *told, filled, DecisionDue(START + 8)], state)
     assert not state.venue.awaited
     assert not [each for each in outputs if isinstance(each, Decision)]
     state, outputs = fold([quote(START + 40 * SECOND)], state)
