@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from serve.clock import HOUR
 from serve.commands import Ask, Decision, SubmitOrder
 from serve.events import Filled
@@ -33,3 +35,11 @@ def test_an_account_is_relieved_once_for_each_word_of_the_venue() -> None:
     paid = str(state.ledger.hedge_cash - hedged().ledger.hedge_cash)
     _, outputs = go(state, told(0.01, START + 8, paid, LONG, SHORT), later)
     assert "protect" in [each.source for each in of(outputs, Decision)], "it says that nothing went"
+
+
+def test_the_distance_is_of_the_quote_that_was_believed_last() -> None:
+    state, _ = go(hedged(), quote(START + 6, 19_900))
+    assert state.trusted["BTC"].spot == 19_900
+    again, _ = go(state, quote(START + 7, 19_900))
+    assert state.distance == pytest.approx(again.distance, rel=1e-5)
+    assert state.distance != pytest.approx(hedged().distance, rel=1e-3)
