@@ -156,6 +156,18 @@ class Session:
             self.runner.handle(trade)
         self.settle()
 
+    def decided(self, quote: QuoteEvent) -> float:
+        """Seconds from the quote to the orders of the decision on it; the timers of the hour come before it."""
+        if quote.time % HOUR == 0:
+            self.runner.handle(BarClosed(quote.time, quote.time))
+            self.runner.handle(Heartbeat(quote.time))
+        self.clock.wait_until(quote.time)
+        self.venue.spots[quote.asset] = Decimal(repr(quote.spot))
+        began = time.perf_counter()
+        self.runner.handle(quote)
+        self.runner.handle(DecisionDue(quote.time))
+        return time.perf_counter() - began
+
     def settle(self) -> None:
         """What the last decision sent is filled, and what follows from the fills is too."""
         while fills := self.venue.fills():
@@ -177,20 +189,12 @@ def quotes(session: Session, count: int) -> list[QuoteEvent]:
 def timed(config: ServeConfig, journal: Any, decisions: int) -> tuple[list[float], int]:
     """Seconds of each decision, and the orders sent."""
     session, seconds, orders = Session(config, journal), list[float](), 0
-    runner = session.runner
     for quote in quotes(session, decisions + WARM_UP):
-        if quote.time % HOUR == 0:
-            runner.handle(BarClosed(quote.time, quote.time))
-            runner.handle(Heartbeat(quote.time))
-        session.clock.wait_until(quote.time)
-        session.venue.spots[quote.asset] = Decimal(repr(quote.spot))
-        began = time.perf_counter()
-        runner.handle(quote)
-        runner.handle(DecisionDue(quote.time))
-        seconds.append(time.perf_counter() - began)
+        seconds.append(session.decided(quote))
         orders += len(session.venue.sent)
         session.settle()
-    assert runner.state.risk is RiskState.ACTIVE, runner.state.strictest()
+    state = session.runner.state
+    assert state.risk is RiskState.ACTIVE, state.strictest()
     return seconds[WARM_UP:], orders
 
 

@@ -22,7 +22,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from decimal import Decimal
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -31,8 +30,7 @@ import numpy as np
 import torch
 
 from benchmarks.decision_latency import ROOT, WARM_UP, Session, quotes, settings
-from serve.clock import HOUR
-from serve.events import BarClosed, DecisionDue, Heartbeat, QuoteEvent
+from serve.events import QuoteEvent
 from serve.journal import Journal
 
 GOAL = 1.2
@@ -95,18 +93,10 @@ def _free() -> int:
 
 def block(session: Session, coming: Iterator[QuoteEvent], decisions: int) -> float:
     """The 99th percentile of so many decisions, milliseconds."""
-    seconds, runner = list[float](), session.runner
+    seconds = list[float]()
     for _ in range(decisions):
-        quote, began = next(coming), time.perf_counter()
-        if quote.time % HOUR == 0:
-            runner.handle(BarClosed(quote.time, quote.time))
-            runner.handle(Heartbeat(quote.time))
-        session.clock.wait_until(quote.time)
-        session.venue.spots[quote.asset] = Decimal(repr(quote.spot))
         began = time.perf_counter()
-        runner.handle(quote)
-        runner.handle(DecisionDue(quote.time))
-        seconds.append(time.perf_counter() - began)
+        seconds.append(session.decided(next(coming)))
         session.settle()
         time.sleep(max(0.0, PACE - (time.perf_counter() - began)))
     return 1e3 * float(np.percentile(seconds, 99))
