@@ -31,8 +31,8 @@ def split(graph: GraphModule, paths: int) -> None:
     for node in list(graph.graph.nodes):
         if node.target in PICKS and rows.single(node):
             with graph.graph.inserting_before(node):
-                found = rows.of(node, (0,) * rows.dim(node))
-                if found is not node:
+                found = rows.apart(node, (0,) * rows.dim(node))
+                if found is not None:
                     node.replace_all_uses_with(rows.shaped(node, [found]))
     with graph.graph.inserting_before(output):
         for node in dict.fromkeys(output.args[0]):
@@ -98,11 +98,15 @@ class _Rows:
     def _row(self, node: Node, at: Index) -> Any:
         if self.shape(node) == (self.paths,) and node.target not in PICKS:
             return node
+        found = self.apart(node, at)
+        return self._picked(node, at) if found is None else found
+
+    def apart(self, node: Node, at: Index) -> Any | None:
+        """The row at `at` from rows of what `node` is made of; None where `node` has to stay whole."""
         rule = RULES.get(node.target) if len(self.places(node)) <= MOST or self.dim(node) == 0 else None
         if rule is None and isinstance(node.target, torch._ops.OpOverload) and torch.Tag.pointwise in node.target.tags:
             rule = _arithmetic
-        found = None if rule is None else rule(self, node, at)
-        return self._picked(node, at) if found is None else found
+        return None if rule is None else rule(self, node, at)
 
     def _picked(self, node: Node, at: Index) -> Any:
         """From a tensor that stays whole."""
@@ -200,10 +204,11 @@ def _stacked(rows: _Rows, node: Node, at: Index) -> Any:
 def _summed(rows: _Rows, node: Node, at: Index) -> Any:
     """Sum or largest over one small axis."""
     source, axes = cast(Node, node.args[0]), cast(list[int], node.args[1] if len(node.args) > 1 else [])
-    if len(axes) != 1 or len(node.args) > 2 or rows.shape(source)[axes[0]] == rows.paths:
+    if len(axes) != 1 or rows.shape(source)[axes[0]] == rows.paths:
         return None
     axis = axes[0] % rows.dim(source)
-    each = [rows.of(source, (*at[:axis], k, *at[axis:])) for k in range(rows.shape(source)[axis])]
+    rest = at[axis + (rows.dim(node) == rows.dim(source)) :]  # the axis may have been kept
+    each = [rows.of(source, (*at[:axis], k, *rest)) for k in range(rows.shape(source)[axis])]
     if node.target is aten.amax.default:
         return reduce(lambda one, other: rows.call(aten.maximum.default, one, other), each)
     wide = node.meta["val"].dtype

@@ -26,7 +26,8 @@ def views(values: Tensor, regime: Tensor) -> list[Tensor]:
 
 def sums(values: Tensor, regime: Tensor) -> list[Tensor]:
     weight = (values - values.amax(0)).exp()
-    return [weight.sum(0), (values > 0).sum(0), (weight / weight.sum(0))[2], (values.T - 1).sum(-1)]
+    kept = values.T / values.T.square().sum(-1, keepdim=True)
+    return [weight.sum(0), (values > 0).sum(0), (weight / weight.sum(0))[2], (values.T - 1).sum(-1), kept[:, 1]]
 
 
 def tables(values: Tensor, regime: Tensor) -> list[Tensor]:
@@ -40,7 +41,8 @@ def matrices(values: Tensor, regime: Tensor) -> list[Tensor]:
 
 def whole(values: Tensor, regime: Tensor) -> list[Tensor]:
     """What is left over, and the order in memory of what comes out."""
-    return [(values * 2 + 1).T, values.cumsum(0)[1], values.T.square() @ MATRIX]
+    over = 2 * values.T[:, :, None].sum((1, 2), keepdim=True)
+    return [(values * 2 + 1).T, values.cumsum(0)[1], values.T.square() @ MATRIX, over[:, 0, 0]]
 
 
 @pytest.mark.parametrize("program", [views, sums, tables, matrices, whole])

@@ -11,28 +11,56 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+OPTIONS = "-c listen_addresses= -c max_connections=40 -c shared_buffers=16MB -c recovery_init_sync_method=syncfs"
 
 
 class Server:
     def __init__(self, folder: Path, binaries: Path, prefix: tuple[str, ...]) -> None:
         self._folder, self._binaries, self._prefix = folder, binaries, prefix
         self._schemas = count(1)
-        self._run("initdb", "--auth=trust", "--username=rehedge", "--no-sync", f"--pgdata={folder / 'data'}")
+        self.data = folder / "data"
+        if not self.data.exists():
+            self._run("initdb", "--auth=trust", "--username=rehedge", "--no-sync", f"--pgdata={self.data}")
         self.start()
 
     def start(self, extra: str = "") -> None:
-        options = f"{extra} -k {self._folder} -c listen_addresses= -c max_connections=40 -c shared_buffers=16MB"
         log = str(self._folder / "log")
-        self._run("pg_ctl", "--wait", "--pgdata", str(self._folder / "data"), "--log", log, "-o", options, "start")
+        options = f"{extra} {OPTIONS} -k {self._folder}"
+        self._run("pg_ctl", "--wait", "--pgdata", str(self.data), "--log", log, "-o", options, "start")
 
     def stop(self, mode: str) -> None:
         """`immediate`: every process of the server dies at once, and the next start recovers."""
-        self._run("pg_ctl", "--wait", "--pgdata", str(self._folder / "data"), "--mode", mode, "stop")
+        self._run("pg_ctl", "--wait", "--pgdata", str(self.data), "--mode", mode, "stop")
+
+    @contextmanager
+    def heir(self, data: Path) -> Iterator[Server]:
+        """Another server that recovers from a copy of this one's files, which it takes for its own."""
+        folder, owner = self._folder / data.name, self._folder.stat()
+        folder.mkdir()
+        os.chown(folder, owner.st_uid, owner.st_gid)
+        data.rename(folder / "data")
+        server = Server(folder, self._binaries, self._prefix)
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
+            shutil.rmtree(folder)
+
+    def checkpoint(self) -> None:
+        with psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute("CHECKPOINT")
+
+    def asked(self, question: LiteralString) -> tuple[Any, ...]:
+        with psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True) as connection:
+            row = connection.execute(question).fetchone()
+        assert row is not None
+        return row
 
     def disconnect(self) -> None:
         """Every connection but the one that asks for it breaks."""
