@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -54,28 +57,36 @@ def run(seed: int, protocol: str, which: tuple[str, ...], folder: Path) -> Verdi
     return Rehearsal(config, plan, kills(KILLS, plan), lambda now: None).run()
 
 
-def runs(arguments: argparse.Namespace) -> Iterator[Verdict]:
+def day(place: int, arguments: argparse.Namespace) -> Verdict:
     spoken = arguments.protocols.split(",")
-    for place in range(arguments.seeds):
-        seed, protocol = arguments.first + place, spoken[place % len(spoken)]
-        with TemporaryDirectory(prefix="rehearsal-", dir=arguments.folder) as folder:
-            try:
-                verdict = run(seed, protocol, faults.chosen(arguments.faults), Path(folder))
-            except ServeError as error:
-                verdict = Verdict(protocol, seed, violations=[str(error)])
-            if verdict.orders < FEWEST:
-                verdict.violations.append(f"few: {verdict.orders} orders, {FEWEST} wanted")
+    seed, protocol = arguments.first + place, spoken[place % len(spoken)]
+    with TemporaryDirectory(prefix="rehearsal-", dir=arguments.folder) as folder:
+        try:
+            verdict = run(seed, protocol, faults.chosen(arguments.faults), Path(folder))
+        except ServeError as error:
+            verdict = Verdict(protocol, seed, violations=[str(error)])
+        if verdict.orders < FEWEST:
+            verdict.violations.append(f"few: {verdict.orders} orders, {FEWEST} wanted")
+        if verdict.violations and arguments.keep is not None:
+            Path(folder).rename(arguments.keep / f"{protocol}-{seed}")
+            Path(folder).mkdir()
+    return verdict
+
+
+def runs(arguments: argparse.Namespace) -> Iterator[Verdict]:
+    """As they end."""
+    context = get_context("spawn")
+    with context.Pool(arguments.jobs, maxtasksperchild=1) as pool:
+        for verdict in pool.imap_unordered(partial(day, arguments=arguments), range(arguments.seeds)):
             print(json.dumps(asdict(verdict)), file=sys.stderr, flush=True)
-            if verdict.violations and arguments.keep is not None:
-                Path(folder).rename(arguments.keep / f"{protocol}-{seed}")
-                Path(folder).mkdir()
-        yield verdict
+            yield verdict
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=50, help="runs")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at once")
     parser.add_argument("--protocols", default=",".join(protocols.names()), help="in turn")
     parser.add_argument("--faults", default="all", help="as of `rehedge rehearse`")
     parser.add_argument("--folder", type=Path, help="where runs keep their files while they last")

@@ -15,6 +15,7 @@ from arch import arch_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.stats import chi2
 
 from envs.calibration import Calibration, Funding, Regimes
 from envs.history import DATA, load_bars, load_funding
@@ -30,6 +31,7 @@ HOUR = 1 / 8760
 Array, Mask = NDArray[np.float64], NDArray[np.bool_]
 SHIPPED = ("btc_2017_2022", "eth_2022_2024")
 HAZARD_ERRORS = (0.21, 0.12, 0.11, 0.071)  # ln base rate, ln excitation, ln half-life, leverage
+PARAMETERS = 11  # of the regimes, with eras and without leverage
 PREMIUM_ERRORS = (1.3e-5, 3.8e-6, 0.0019)  # mean, standard deviation, persistence
 PAIR = Regimes(
     transition=((0.98, 0.02), (0.05, 0.95)),
@@ -274,12 +276,22 @@ def test_the_command_writes_a_file_that_loads_a_page_and_json(
 @pytest.mark.parametrize(
     ("name", "first", "last"), [("btc", "2017-07-01", "2022-03-01"), ("eth", "2022-04-01", "2024-01-01")]
 )
-def test_the_shipped_calibrations_are_what_the_shipped_data_gives(name: str, first: str, last: str) -> None:
+def test_the_shipped_calibrations_are_what_the_shipped_data_gives(
+    name: str, first: str, last: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside the region of 95 % around what is found: where the optimiser ends on a flat ridge, rounding decides."""
     (shipped,) = (made for made in map(Calibration.load, map(_file, SHIPPED)) if made.source.asset == name)
+    likelihood, seen = msgarch.log_likelihood, list[tuple[Sample, float]]()
+
+    def noted(sample: Sample, regimes: Regimes) -> float:
+        seen.append((sample, likelihood(sample, regimes)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(msgarch, "log_likelihood", noted)
     found, diagnostics = calibrate(load_bars(name), load_funding("btc"), first, last)
     assert found.source == shipped.source
-    assert np.array(found.regimes.alpha) == pytest.approx(shipped.regimes.alpha, rel=0.02)
-    assert np.array(found.regimes.omega) == pytest.approx(shipped.regimes.omega, rel=0.1)
+    sample, likeliest = seen[-1]
+    assert abs(likelihood(sample, shipped.regimes) - likeliest) < chi2.ppf(0.95, PARAMETERS) / 2
     assert found.reference_volatility == pytest.approx(shipped.reference_volatility)
     assert diagnostics.log_likelihood > diagnostics.single_log_likelihood + 100
     assert diagnostics.level_cost < 10
