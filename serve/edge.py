@@ -143,11 +143,14 @@ def _wrong_listing(event: Listed, market: Market) -> str | None:
 
 
 def _wrong_target(event: TargetSet) -> str | None:
-    if not all(math.isfinite(each) for each in (event.delta, event.gamma, event.vega)):
+    greeks, thresholds = (event.delta, event.gamma, event.vega), (event.above, event.below)
+    if all(each is None for each in (*greeks, event.hedge_ratio, *thresholds)):
+        return "a target of nothing"
+    if not all(each is None or math.isfinite(each) for each in greeks):
         return "a target that is not finite"
-    if not 0 <= event.hedge_ratio <= 1.5:
+    if event.hedge_ratio is not None and not 0 <= event.hedge_ratio <= 1.5:
         return f"hedge_ratio {event.hedge_ratio}, not within 0 and 1.5"
-    return None if min(event.above, event.below) >= 0 else "thresholds below 0"
+    return None if all(each is None or 0 <= each < math.inf for each in thresholds) else "thresholds below 0"
 
 
 def _wrong_margin(event: BalanceReport, market: Market) -> str | None:

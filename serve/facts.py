@@ -6,7 +6,6 @@ from collections.abc import Collection
 from decimal import Decimal
 from typing import Literal
 
-from serve.config import Target
 from serve.errors import Refused
 from serve.events import (
     BookFunded,
@@ -87,7 +86,8 @@ def funded(state: State, event: BookFunded) -> State:
 
 def targeted(state: State, event: TargetSet) -> State:
     names = ("delta", "gamma", "vega", "hedge_ratio", "above", "below")
-    target = Target(**{name: getattr(event, name) for name in names})
+    named = {name: value for name in names if (value := getattr(event, name)) is not None}
+    target = state.targets[event.asset].model_copy(update=named)
     return replace(state, targets={**state.targets, event.asset: target}).owing(event.asset)
 
 

@@ -13,15 +13,15 @@ OUTSIDE = "outside"  # where collateral comes from that is in no margin account 
 
 @dataclass(frozen=True)
 class TargetSet(Event):
-    """What one asset's book and hedges together are steered to, from here on."""
+    """What one asset's book and hedges together are steered to, from here on; what is None stays as it is."""
 
     asset: str
-    delta: float  # net, base units
-    gamma: float  # net, base units per 1 % of spot
-    vega: float  # net, quote currency per volatility point
-    hedge_ratio: float  # of the book's greeks that is hedged, 0 to 1.5
-    above: float  # the net delta may exceed its target by so many base units untraded
-    below: float  # and fall short of it by so many
+    delta: float | None  # net, base units
+    gamma: float | None  # net, base units per 1 % of spot
+    vega: float | None  # net, quote currency per volatility point
+    hedge_ratio: float | None  # of the book's greeks that is hedged, 0 to 1.5
+    above: float | None  # the net delta may exceed its target by so many base units untraded
+    below: float | None  # and fall short of it by so many
     who: str
     why: str = ""
     command: str = ""  # its id in the inbox, whence each is taken once

@@ -154,22 +154,28 @@ def target(
     hedger: Hedger,
     asset: Annotated[str, typer.Argument(help="As the settings name it.")],
     why: Why,
-    delta: Annotated[float, typer.Option(help="Net, base units.")] = 0.0,
-    gamma: Annotated[float, typer.Option(help="Net, base units per 1 % of spot.")] = 0.0,
-    vega: Annotated[float, typer.Option(help="Net, quote currency per volatility point.")] = 0.0,
-    hedge_ratio: Annotated[float, typer.Option(help="Of the book's greeks that is hedged, 0 to 1.5.")] = 1.0,
-    above: Annotated[float, typer.Option(help="Base units that delta may exceed its target by, untraded.")] = 0.0,
-    below: Annotated[float, typer.Option(help="Base units that it may fall short by.")] = 0.0,
+    delta: Annotated[float | None, typer.Option(help="Net, base units.")] = None,
+    gamma: Annotated[float | None, typer.Option(help="Net, base units per 1 % of spot.")] = None,
+    vega: Annotated[float | None, typer.Option(help="Net, quote currency per volatility point.")] = None,
+    hedge_ratio: Annotated[float | None, typer.Option(help="Of the book's greeks that is hedged, 0 to 1.5.")] = None,
+    above: Annotated[
+        float | None, typer.Option(help="Base units that delta may exceed its target by, untraded.")
+    ] = None,
+    below: Annotated[float | None, typer.Option(help="Base units that it may fall short by.")] = None,
     who: Who = "",
     wait: Wait = 5.0,
     token: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Steer one asset's book and hedges together to other greeks, from here on.
+    """Steer one asset's book and hedges together to other greeks, from here on; what is not named stays as it is.
 
     Example: rehedge target runs/paper.db BTC --delta 2 --why mandate
     """
     with exits():
+        if all(each is None for each in (delta, gamma, vega, hedge_ratio, above, below)):
+            raise BadInput(
+                f"target {asset}: name what changes: --delta, --gamma, --vega, --hedge-ratio, --above, --below"
+            )
         now, name = RealClock().now(), _named(who, hedger)
         told = TargetSet(now, asset, delta, gamma, vega, hedge_ratio, above, below, name, why)
         _told(hedger, told, f"target {asset}", wait, token, as_json)

@@ -21,6 +21,9 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
+Share = Annotated[float, Field(ge=0, le=1.5)]
+Threshold = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
 
 class Command(BaseModel):
     why: Text = Field(description="Kept in the journal, with the name of the token.")
@@ -41,14 +44,16 @@ class Freer(Command):
 
 
 class Target(BaseModel):
+    """What is not named stays as it is."""
+
     why: Text
     asset: Text = Field(description="As the settings name it.")
-    delta: Finite = Field(default=0.0, description="Net, base units.")
-    gamma: Finite = Field(default=0.0, description="Net, base units per 1 % of spot.")
-    vega: Finite = Field(default=0.0, description="Net, quote currency per volatility point.")
-    hedge_ratio: float = Field(default=1.0, ge=0, le=1.5, description="Of the book's greeks that is hedged.")
-    above: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="Base units of delta left untraded.")
-    below: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    delta: Finite | None = Field(default=None, description="Net, base units.")
+    gamma: Finite | None = Field(default=None, description="Net, base units per 1 % of spot.")
+    vega: Finite | None = Field(default=None, description="Net, quote currency per volatility point.")
+    hedge_ratio: Share | None = Field(default=None, description="Of the book's greeks that is hedged.")
+    above: Threshold | None = Field(default=None, description="Base units of delta left untraded.")
+    below: Threshold | None = None
     id: Id | None = None
 
 

@@ -40,6 +40,7 @@ from tests.serve.support import HOUR, PERP, SPOT, START, call, opening, quote, s
 
 D, NOW = Decimal, START + 10 * SECOND
 NAN = math.nan
+TARGETED = ("delta", "gamma", "vega", "hedge_ratio", "above", "below")
 
 
 @cache
@@ -53,8 +54,7 @@ def usual() -> tuple[Engine, State]:
 
 
 def target(**changes: float) -> TargetSet:
-    usual = {"delta": 0.0, "gamma": 0.0, "vega": 0.0, "hedge_ratio": 1.0, "above": 0.0, "below": 0.0}
-    return TargetSet(NOW, "BTC", **{**usual, **changes}, who="ann")
+    return TargetSet(NOW, "BTC", **(dict.fromkeys(TARGETED) | changes), who="ann")
 
 
 BAD: list[tuple[Event, str]] = [
@@ -91,6 +91,8 @@ BAD: list[tuple[Event, str]] = [
     (target(hedge_ratio=1.6), "hedge_ratio"),
     (target(delta=NAN), "not finite"),
     (target(above=-1.0), "thresholds"),
+    (target(below=NAN), "thresholds"),
+    (target(), "a target of nothing"),
     (FundingPaid(NOW, PERP, D("NaN")), "not finite"),
     (BalanceReport(NOW, NOW, D("Infinity"), 0.0), "not finite"),
     (PositionsReport(NOW, NOW, ((PERP, D("NaN")),)), "not finite"),

@@ -132,8 +132,13 @@ def test_a_holding_that_settles_leaves_its_hedge_to_be_closed() -> None:
 
 
 def target(time: int, asset: str = "BTC", **changes: float) -> TargetSet:
-    usual = {"delta": 0.0, "gamma": 0.0, "vega": 0.0, "hedge_ratio": 1.0, "above": 0.0, "below": 0.0}
-    return TargetSet(time, asset, **{**usual, **changes}, who="ann")
+    named = dict.fromkeys(("delta", "gamma", "vega", "hedge_ratio", "above", "below"))
+    return TargetSet(time, asset, **(named | changes), who="ann")
+
+
+def test_what_a_target_does_not_name_stays() -> None:
+    both = hedged(target(START + 2, delta=3.0), target(START + 3, below=0.5)).targets["BTC"]
+    assert (both.delta, both.below, both.hedge_ratio) == (3.0, 0.5, 1.0)
 
 
 def test_a_delta_target_moves_the_hedge_by_as_much() -> None:
