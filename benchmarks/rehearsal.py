@@ -76,7 +76,7 @@ def day(place: int, arguments: argparse.Namespace) -> Verdict:
 def runs(arguments: argparse.Namespace) -> Iterator[Verdict]:
     """As they end."""
     context = get_context("spawn")
-    with context.Pool(arguments.jobs, maxtasksperchild=1) as pool:
+    with context.Pool(arguments.jobs) as pool:
         for verdict in pool.imap_unordered(partial(day, arguments=arguments), range(arguments.seeds)):
             print(json.dumps(asdict(verdict)), file=sys.stderr, flush=True)
             yield verdict
