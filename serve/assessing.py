@@ -81,7 +81,7 @@ class Facts:
             self._transited(item)
         elif isinstance(item, Decision | Denied | Dropped):
             self._decided(item)
-        elif isinstance(item, Instruction | ModelSwapped):
+        elif isinstance(item, Instruction | ModelSwapped) and item.who:
             self._acted(item)
         elif isinstance(item, Quiet | Flat):
             _confirm(self.halts if isinstance(item, Quiet) else self.flattens, item.time)

@@ -9,14 +9,30 @@ or, of an option leg, `{"type": "Listed", …}`; the fields are those of `serve.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from serve.events import BookFunded, BookSettled, BookTraded, Event, Listed, QuoteEvent, TargetSet
+from envs.types import BadInput
+from serve.booked import Booked
+from serve.events import BookFunded, BookSettled, BookTraded, Event, Listed, Malformed, QuoteEvent, TargetSet
 from serve.lines import Lines
 from serve.people import command
 from serve.state import State
 
 KINDS = (BookTraded, BookSettled, BookFunded, TargetSet, Listed)
+
+
+def told_in(path: Path, now: int, who: str, why: str) -> list[Booked]:
+    """A file's changes as what a person tells. Raises BadInput for a line that is none, FeedError for no file."""
+    found = list[Booked]()
+    for line, event in enumerate(Lines(path).events(now, (BookTraded, BookSettled, BookFunded)), 1):
+        if isinstance(event, Malformed):
+            raise BadInput(f"{path}: change {line}: {event.reason}; nothing was told")
+        assert isinstance(event, Booked), "malformed otherwise"
+        found.append(replace(event, who=who, why=why))
+    if not found:
+        raise BadInput(f"{path}: no whole line; write one JSON object a line, each ended")
+    return found
 
 
 class BookFile:

@@ -52,7 +52,7 @@ class Desk:
     def remember(self, events: Iterable[Event]) -> None:
         """What the journal says of this desk and of the market before a restart."""
         for event in events:
-            if isinstance(event, BookTraded):
+            if isinstance(event, BookTraded) and not event.command:
                 self._sold = max(self._sold, _number(event))
             elif isinstance(event, QuoteEvent):
                 self._looked(event, ())

@@ -10,6 +10,9 @@ from decimal import Decimal
 from typing import Literal
 
 from serve.account import MarginAccount
+from serve.booked import BookFunded as BookFunded
+from serve.booked import BookSettled as BookSettled
+from serve.booked import BookTraded as BookTraded
 from serve.event import Event as Event
 from serve.holding import Holding as Holding
 from serve.instructions import CollateralMoved as CollateralMoved
@@ -88,34 +91,6 @@ class DecisionDue(Event):
 @dataclass(frozen=True)
 class Heartbeat(Event):
     """Time passes: time-outs and staleness are judged even when the market is silent."""
-
-
-@dataclass(frozen=True)
-class BookTraded(Event):
-    """The desk traded: the holding is new, or these units are added to it. A trade with an id counts once."""
-
-    holding: Holding
-    premium: Decimal  # cash received; paid is negative
-    more: bool = False  # another change follows at once, and the hedge waits for it
-    trade: str = ""  # its id at the desk; empty where it has none
-
-
-@dataclass(frozen=True)
-class BookSettled(Event):
-    """A holding expired, was exercised or was withdrawn: it is in the book no more."""
-
-    holding: str
-    price: float  # of the index at settlement
-    cash: Decimal  # received; paid is negative
-    more: bool = False
-
-
-@dataclass(frozen=True)
-class BookFunded(Event):
-    """A holding earned, or cost, what it stays: a perpetual's funding."""
-
-    holding: str
-    cash: Decimal  # received; paid is negative
 
 
 @dataclass(frozen=True)

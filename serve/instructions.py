@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from serve.booked import Booked
 from serve.event import Event
 
 OUTSIDE = "outside"  # where collateral comes from that is in no margin account of ours
@@ -53,4 +54,4 @@ class Operator(Event):
     fault: str = ""  # why it cannot be carried out, found outside the core
 
 
-Instruction = Operator | TargetSet | CollateralMoved
+Instruction = Operator | TargetSet | CollateralMoved | Booked

@@ -42,6 +42,8 @@ class Lines:
             event = codec.decode(codec.canonical({**json.loads(line), "time": now}))
         except (ValueError, TypeError, JournalBroken) as error:
             return Malformed(now, self.path.name, line, str(error))
+        if getattr(event, "command", ""):
+            return Malformed(now, self.path.name, line, "a file bears no command of the inbox")
         if isinstance(event, kinds):
             return event
         return Malformed(now, self.path.name, line, f"a {type(event).__name__} is not told here")

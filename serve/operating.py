@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 from contextlib import closing
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,9 +16,8 @@ from serve.assessment import gaps, page
 from serve.cli import AsJson, Kept, exits, time_of
 from serve.clock import SECOND, RealClock
 from serve.errors import InboxError, ServeError
-from serve.events import CollateralMoved, Operator, TargetSet
+from serve.events import Operator
 from serve.inbox import Inbox, Instruction
-from serve.instructions import OUTSIDE
 from serve.journal import Journal
 from serve.remote import Remote, is_address
 
@@ -150,60 +148,6 @@ def rollback(
     _operate(hedger, "rollback", "", who, why, wait, token, as_json)
 
 
-def target(
-    hedger: Hedger,
-    asset: Annotated[str, typer.Argument(help="As the settings name it.")],
-    why: Why,
-    delta: Annotated[float | None, typer.Option(help="Net, base units.")] = None,
-    gamma: Annotated[float | None, typer.Option(help="Net, base units per 1 % of spot.")] = None,
-    vega: Annotated[float | None, typer.Option(help="Net, quote currency per volatility point.")] = None,
-    hedge_ratio: Annotated[float | None, typer.Option(help="Of the book's greeks that is hedged, 0 to 1.5.")] = None,
-    above: Annotated[
-        float | None, typer.Option(help="Base units that delta may exceed its target by, untraded.")
-    ] = None,
-    below: Annotated[float | None, typer.Option(help="Base units that it may fall short by.")] = None,
-    who: Who = "",
-    wait: Wait = 5.0,
-    token: TokenFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Steer one asset's book and hedges together to other greeks, from here on; what is not named stays as it is.
-
-    Example: rehedge target runs/paper.db BTC --delta 2 --why mandate
-    """
-    with exits():
-        if all(each is None for each in (delta, gamma, vega, hedge_ratio, above, below)):
-            raise BadInput(
-                f"target {asset}: name what changes: --delta, --gamma, --vega, --hedge-ratio, --above, --below"
-            )
-        now, name = RealClock().now(), _named(who, hedger)
-        told = TargetSet(now, asset, delta, gamma, vega, hedge_ratio, above, below, name, why)
-        _told(hedger, told, f"target {asset}", wait, token, as_json)
-
-
-def transfer(
-    hedger: Hedger,
-    account: Annotated[str, typer.Argument(help="The margin account that it goes to, as the proposal names it.")],
-    amount: Annotated[str, typer.Argument(help="Quote currency.")],
-    why: Why,
-    source: Annotated[str, typer.Option("--from", help="Another margin account, or what is none of ours.")] = OUTSIDE,
-    minutes: Annotated[float, typer.Option(min=0, help="Until the venue should count it.")] = 60.0,
-    who: Who = "",
-    wait: Wait = 5.0,
-    token: TokenFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Record collateral that you have sent to a margin account: the hedger moves none itself.
-
-    Example: rehedge transfer runs/paper.db BTC-PERP 25000 --why "the proposal of this morning"
-    """
-    with exits():
-        now, name = RealClock().now(), _named(who, hedger)
-        expected = now + round(minutes * 60 * SECOND)
-        told = CollateralMoved(now, account, _money(amount), source, expected, name, why)
-        _told(hedger, told, f"transfer of {amount} to {account}", wait, token, as_json)
-
-
 def assess(
     journal: Kept,
     first: Annotated[str, typer.Option("--from", help="Start of the period, UTC; without it, the journal's.")] = "",
@@ -233,15 +177,20 @@ def _operate(
     hedger: str, action: Action, subject: str, who: str, why: str, wait: float, token: Path | None, as_json: bool
 ) -> None:
     with exits():
-        told = Operator(RealClock().now(), action, _named(who, hedger), why, subject)
-        _told(hedger, told, f"{action} {subject}".strip(), wait, token, as_json)
+        told = Operator(RealClock().now(), action, named(who, hedger), why, subject)
+        tell(hedger, told, f"{action} {subject}".strip(), wait, token, as_json)
 
 
-def _told(hedger: str, told: Instruction, what: str, wait: float, token: Path | None, as_json: bool) -> None:
+def answered(hedger: str, told: Instruction, wait: float, token: Path | None) -> tuple[str, str | None]:
+    """The id that it is recorded under, and what became of it within `wait` seconds."""
+    return Remote(hedger, token).tell(told, wait) if is_address(hedger) else _beside(hedger, told, wait)
+
+
+def tell(hedger: str, told: Instruction, what: str, wait: float, token: Path | None, as_json: bool) -> None:
     """Recorded, then waited for. Raises NotTaken where it is refused or not taken."""
     if not told.why.strip():
         raise BadInput("--why is empty; say why, for the journal")
-    name, answer = Remote(hedger, token).tell(told, wait) if is_address(hedger) else _beside(hedger, told, wait)
+    name, answer = answered(hedger, told, wait, token)
     if as_json:
         typer.echo(json.dumps({"id": name, "answer": answer}))
     if answer != "taken":
@@ -265,7 +214,7 @@ def _answer(inbox: Inbox, name: str, wait: float) -> str | None:
     return answer
 
 
-def _named(who: str, hedger: str) -> str:
+def named(who: str, hedger: str) -> str:
     """By an API it is the token that says who. Raises InboxError where the system knows no name."""
     if is_address(hedger):
         if who:
@@ -275,13 +224,3 @@ def _named(who: str, hedger: str) -> str:
         return who.strip() or getpass.getuser()
     except (OSError, KeyError):
         raise InboxError("nobody is logged in; say who acts with --who") from None
-
-
-def _money(text: str) -> Decimal:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal(0)
-    if not (amount.is_finite() and amount > 0):
-        raise BadInput(f"amount {text!r} is no sum of money; give one above 0, such as 25000")
-    return amount

@@ -14,7 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from envs.types import BadInput
+from serve.booked import Booked, BookFunded, BookSettled, BookTraded
 from serve.clock import SECOND, RealClock
+from serve.codec import encode
 from serve.errors import ServeError
 from serve.events import CollateralMoved, TargetSet
 from serve.inbox import Instruction
@@ -25,6 +27,11 @@ PATIENCE = 30.0  # seconds without a word
 LOOK = SECOND // 2  # between looks for an answer
 MOVED = ("account", "source", "expected", "why")
 TARGET = ("asset", "delta", "gamma", "vega", "hedge_ratio", "above", "below", "why")
+BOOKED: dict[type, str] = {
+    BookTraded: "/v1/book/traded",
+    BookSettled: "/v1/book/settled",
+    BookFunded: "/v1/book/funded",
+}
 ADDRESS = ("http://", "https://")
 
 
@@ -115,6 +122,10 @@ def _request(told: Instruction) -> tuple[str, dict[str, Any]]:
     if isinstance(told, CollateralMoved):
         moved = {name: getattr(told, name) for name in MOVED}
         return "/v1/transfer", moved | {"amount": float(told.amount)}
+    if isinstance(told, Booked):
+        left_out = {"time", "type", "who", "command", "more"}
+        body = {name: value for name, value in json.loads(encode(told)).items() if name not in left_out}
+        return BOOKED[type(told)], body
     path = "/v1/safer" if told.action in SAFER else "/v1/freer"
     return path, {"action": told.action, "subject": told.subject, "why": told.why}
 

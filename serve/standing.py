@@ -10,7 +10,7 @@ from typing import Any
 from serve import codec
 from serve.clock import show
 from serve.commands import Alert, Decision, ModelChanged, Output, Proposal, SubmitOrder, Transition
-from serve.events import Cancelled, CollateralMoved, Deleveraged, Event, Filled, Operator, Rejected, Started
+from serve.events import Cancelled, CollateralMoved, Deleveraged, Event, Filled, Operator, Rejected, Started, TargetSet
 from serve.inbox import Inbox, Instruction
 from serve.journal import Journal
 from serve.ledger import ZERO
@@ -144,4 +144,7 @@ def named(told: Instruction) -> str:
         return f"{told.action} {told.subject}".strip() + f" by {told.who}"
     if isinstance(told, CollateralMoved):
         return f"{told.amount:,.2f} from {told.source} to {told.account} by {told.who}"
-    return f"target of {told.asset} by {told.who}"
+    if isinstance(told, TargetSet):
+        return f"target of {told.asset} by {told.who}"
+    holding = told.holding if isinstance(told.holding, str) else told.holding.id
+    return f"{type(told).__name__} {holding} by {told.who}"

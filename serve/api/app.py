@@ -16,7 +16,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.api import reading, telling
+from serve.api import booking, reading, telling
 from serve.api.guard import Denial, Guard
 from serve.api.stream import Broadcast
 from serve.clock import SECOND
@@ -51,6 +51,7 @@ def made(broadcast: Broadcast, guard: Guard, hosts: Sequence[str] = LOCAL) -> Fa
     )  # fmt: skip
     app.include_router(reading.routes(broadcast, guard))
     app.include_router(telling.routes(broadcast.inbox, guard))
+    app.include_router(booking.routes(broadcast.inbox, guard))
     app.add_exception_handler(Denial, _denied)
     app.add_exception_handler(ServeError, _unavailable)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)

@@ -71,45 +71,50 @@ class Answer(BaseModel):
     answer: str | None = Field(description="`taken`, or why it was refused; none while no hedger has taken it.")
 
 
+LATER: dict[int | str, dict[str, Any]] = {
+    202: {"model": Answer, "description": "Recorded; no hedger has taken it yet. A halt holds already."}
+}
+
+
+def tell(inbox: Inbox, told: Instruction, response: Response) -> Answer:
+    """Recorded, and its answer, if one came soon."""
+    name = inbox.tell(told)
+    answer = _awaited(inbox, name)
+    response.status_code = 202 if answer is None else 200
+    return Answer(id=name, answer=answer)
+
+
 def routes(inbox: Inbox, guard: Guard) -> APIRouter:
     api = APIRouter(responses=REFUSALS, dependencies=[Depends(BEARER)])
     operator = Annotated[str, Depends(admitted(guard, Scope.OPERATE))]
     releaser = Annotated[str, Depends(admitted(guard, Scope.RELEASE))]
     reader = Depends(admitted(guard, Scope.READ))
-    later: dict[int | str, dict[str, Any]] = {
-        202: {"model": Answer, "description": "Recorded; no hedger has taken it yet. A halt holds already."}
-    }
 
-    def tell(told: Instruction, response: Response) -> Answer:
-        name = inbox.tell(told)
-        answer = _awaited(inbox, name)
-        response.status_code = 202 if answer is None else 200
-        return Answer(id=name, answer=answer)
-
-    @api.post("/v1/safer", responses=later)
+    @api.post("/v1/safer", responses=LATER)
     def safer(command: Safer, who: operator, response: Response) -> Answer:
         """Make it do less: halt it, let the analytic hedge decide, or neutralise (`close`: unwind) the book."""
-        return tell(_operator(command, who), response)
+        return tell(inbox, _operator(command, who), response)
 
-    @api.post("/v1/freer", responses=later)
+    @api.post("/v1/freer", responses=LATER)
     def freer(command: Freer, who: releaser, response: Response) -> Answer:
         """Let it do more. A halt is left in two steps: the first resume lets only orders through that shrink risk."""
-        return tell(_operator(command, who), response)
+        return tell(inbox, _operator(command, who), response)
 
-    @api.post("/v1/target", responses=later)
+    @api.post("/v1/target", responses=LATER)
     def target(target: Target, who: releaser, response: Response) -> Answer:
         """Steer one asset's book and hedges together to other greeks, from here on."""
         t, now = target, RealClock().now()
         told = TargetSet(
             now, t.asset, t.delta, t.gamma, t.vega, t.hedge_ratio, t.above, t.below, who, t.why, t.id or ""
         )
-        return tell(told, response)
+        return tell(inbox, told, response)
 
-    @api.post("/v1/transfer", responses=later)
+    @api.post("/v1/transfer", responses=LATER)
     def transfer(transfer: Transfer, who: releaser, response: Response) -> Answer:
         """Record collateral that you have sent to a margin account: the hedger moves none itself."""
         t, now = transfer, RealClock().now()
         return tell(
+            inbox,
             CollateralMoved(now, t.account, Decimal(repr(t.amount)), t.source, t.expected, who, t.why, t.id or ""),
             response,
         )

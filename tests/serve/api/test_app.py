@@ -22,6 +22,13 @@ WRITES = (
     ("/v1/safer", {"action": "halt", "why": "drill"}, "operate"),
     ("/v1/freer", {"action": "resume", "why": "drill"}, "release"),
     ("/v1/target", {"asset": "BTC", "why": "drill", "delta": 2.5}, "release"),
+    (
+        "/v1/book/traded",
+        {"holding": {"id": "c-1", "asset": "BTC", "kind": "spot", "units": "-2"}, "premium": "90000", "why": "drill"},
+        "release",
+    ),
+    ("/v1/book/settled", {"holding": "c-1", "price": 45e3, "cash": "-5", "why": "drill"}, "release"),
+    ("/v1/book/funded", {"holding": "c-1", "cash": 1.5, "why": "drill"}, "release"),
     ("/v1/transfer", {"account": "BTC-PERP", "amount": 2500.5, "expected": START, "why": "drill"}, "release"),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
@@ -15,15 +16,17 @@ from typer.testing import CliRunner
 
 from envs.types import BadInput
 from rehedge import app as rehedge
+from serve import codec
 from serve.api import tokens
 from serve.api.command import Server
 from serve.api.guard import Guard
 from serve.api.screen import screen
 from serve.api.status import _believed
 from serve.api.stream import Broadcast, Picture
+from serve.booked import Booked
 from serve.clock import RealClock
-from serve.events import Operator, TargetSet
-from serve.inbox import Instruction
+from serve.events import BookFunded, BookSettled, BookTraded, CollateralMoved, Holding, Operator, TargetSet
+from serve.inbox import Inbox, Instruction
 from serve.journal import Journal
 from serve.mirror import Mirror
 from serve.remote import Remote, RemoteError
@@ -90,7 +93,33 @@ def test_every_command_is_told_with_the_name_of_the_token(
     elif isinstance(told, TargetSet):
         assert (told.asset, told.delta) == ("BTC", 2.5)
     else:
+        assert isinstance(told, CollateralMoved)
         assert (told.account, told.amount, told.source) == ("BTC-PERP", Decimal("2500.5"), "outside")
+
+
+def test_changes_of_the_book_are_told_by_the_api(
+    address: str, token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the file says them, and with the name of the token."""
+    changes, kept = tmp_path / "changes.jsonl", list[Instruction]()
+    held = Holding("c-9", "BTC", "option", Decimal("-2.5"), START, "put", 30_000.0, settlement="coin")
+    said = [BookTraded(START, held, Decimal("75.5"), trade="t-1"), BookFunded(START, "c-9", Decimal("-0.25")),
+            BookSettled(START, "c-9", 31_000.0, Decimal(0))]  # fmt: skip
+    changes.write_bytes(b"".join(codec.encode(each) + b"\n" for each in said))
+    recorded = Inbox.tell
+
+    def noted(self: Inbox, told: Instruction) -> str:
+        kept.append(told)
+        return recorded(self, told)
+
+    monkeypatch.setattr(Inbox, "tell", noted)
+    code, out, error = called("book", address, str(changes), "--why", "drill", "--token-file", token)
+    assert (code, error) == (0, "")
+    assert out.endswith(": 3 taken\n")
+    for found, expected in zip(kept, said, strict=True):
+        assert isinstance(found, Booked)
+        assert (found.who, found.why) == ("releaseer", "drill")
+        assert replace(found, time=START, who="", why="", command="") == expected
 
 
 def test_what_was_told_stands_in_the_inbox_under_its_id(address: str, token: str) -> None:
