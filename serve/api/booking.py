@@ -16,7 +16,7 @@ from serve.events import BookFunded, BookSettled, BookTraded
 from serve.events import Holding as Held
 from serve.inbox import Inbox
 
-Amount = Annotated[Decimal, Field(max_digits=30, decimal_places=12)]
+Amount = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,18}(\.[0-9]{1,12})?$")]  # decimal text, as journalled
 Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Words = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]
 
@@ -67,22 +67,24 @@ def routes(inbox: Inbox, guard: Guard) -> APIRouter:
     @api.post("/traded", responses=LATER)
     def traded(change: Traded, who: releaser, response: Response) -> Answer:
         """The desk traded: the holding is new in the book, or these units are added to it."""
-        c, held = change, Held(**change.holding.model_dump())
+        c, held = change, Held(**change.holding.model_dump() | {"units": Decimal(change.holding.units)})
         now = RealClock().now()
-        told = BookTraded(now, held, c.premium, trade=c.trade, who=who, why=c.why, command=c.id or "")
+        told = BookTraded(now, held, Decimal(c.premium), trade=c.trade, who=who, why=c.why, command=c.id or "")
         return tell(inbox, told, response)
 
     @api.post("/settled", responses=LATER)
     def settled(change: Settled, who: releaser, response: Response) -> Answer:
         """A holding is in the book no more."""
         c, now = change, RealClock().now()
-        told = BookSettled(now, c.holding, c.price, c.cash, who=who, why=c.why, command=c.id or "")
+        told = BookSettled(now, c.holding, c.price, Decimal(c.cash), who=who, why=c.why, command=c.id or "")
         return tell(inbox, told, response)
 
     @api.post("/funded", responses=LATER)
     def funded(change: Funded, who: releaser, response: Response) -> Answer:
         """A holding earned, or cost, what it stays."""
         c, now = change, RealClock().now()
-        return tell(inbox, BookFunded(now, c.holding, c.cash, who=who, why=c.why, command=c.id or ""), response)
+        return tell(
+            inbox, BookFunded(now, c.holding, Decimal(c.cash), who=who, why=c.why, command=c.id or ""), response
+        )
 
     return api

@@ -28,7 +28,7 @@ WRITES = (
         "release",
     ),
     ("/v1/book/settled", {"holding": "c-1", "price": 45e3, "cash": "-5", "why": "drill"}, "release"),
-    ("/v1/book/funded", {"holding": "c-1", "cash": 1.5, "why": "drill"}, "release"),
+    ("/v1/book/funded", {"holding": "c-1", "cash": "1.5", "why": "drill"}, "release"),
     ("/v1/transfer", {"account": "BTC-PERP", "amount": 2500.5, "expected": START, "why": "drill"}, "release"),
 )
 
