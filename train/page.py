@@ -26,7 +26,7 @@ tbody th { font-weight: 400; position: sticky; left: 0; background: #fff } .lear
 figure { margin: 0; min-width: 0 } figure .scroll { margin: 0 } .wide { grid-column: 1 / -1 }
 figcaption { font-size: .9rem } img { display: block; width: 100%; height: auto; min-width: 22rem }
 .wide img { min-width: 30rem; max-width: 50rem }
-nav ol { columns: 18rem; padding-left: 1.5rem } nav a { color: inherit }
+nav ol { columns: 18rem; column-gap: 2.5rem; padding-left: 1.5rem } nav a { color: inherit }
 dl { display: grid; grid-template-columns: minmax(8rem, 14rem) 1fr; gap: .3rem 1rem } dd { margin: 0 }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr } dd { margin-bottom: .5rem } }
 summary { cursor: pointer; font-weight: 600; padding: .3rem 0 }
