@@ -47,7 +47,9 @@ class View:
     event: Event
     time: int
     quotes: Mapping[str, QuoteEvent]
-    ages: Mapping[str, int]  # milliseconds since fresh, by input: `spot:BTC`, `surface:BTC`, `book`, `positions`, …
+    ages: Mapping[
+        str, int
+    ]  # milliseconds since fresh, by input: `spot:BTC`, `surface:BTC`, `book`, `account`, `positions`, …
     market_open: Mapping[str, bool]
     prices: Mapping[str, Price]  # the oracle's
     volatility: Mapping[str, float]  # filtered, per √year; an asset is missing until its filter is warm

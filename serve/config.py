@@ -17,7 +17,7 @@ from serve.breaker import Breaker
 from serve.limits import Limits
 from serve.oracle import Rules as Oracle
 from serve.router.settings import Routing
-from serve.venues.settings import ExchangeSettings
+from serve.venues.settings import AccountSettings, ExchangeSettings
 
 WEEK_MINUTES = 7 * 24 * 60
 Lot = Annotated[Decimal, Field(gt=0)]
@@ -90,19 +90,23 @@ AnyVenue = Annotated[
 
 
 class Book(Section):
-    """Where the book to hedge comes from: the paper desk, which trades the task's own claims, or a file that grows."""
+    """Where the book to hedge comes from: the paper desk, which trades the task's own claims, a file that grows, an
+    account at an exchange, or people alone, by the API or `rehedge book`.
+    """
 
-    source: Literal["desk", "file"]
+    source: Literal["desk", "file", "account", "api"]
     roll: bool = False  # desk: trade the next claims when the last have expired
     carry: Threshold | None = None  # desk: hold what earns funding only while it pays
     funding: str | None = None  # desk: what its perpetuals are paid elsewhere, as --funding; None: the leg's funding
     path: str | None = None  # file: JSON, one trade a line
+    account: AccountSettings | None = None  # account: whose positions are the book
 
     @model_validator(mode="after")
     def _located(self) -> Self:
-        if (self.source == "file") != (self.path is not None):
-            raise ValueError('book.path belongs to source = "file", and to no other')
-        if self.source == "file" and (self.carry is not None or self.funding is not None):
+        for source, name, given in (("file", "path", self.path), ("account", "account", self.account)):
+            if (self.source == source) != (given is not None):
+                raise ValueError(f'book.{name} belongs to source = "{source}", and to no other')
+        if self.source != "desk" and (self.carry is not None or self.funding is not None):
             raise ValueError('book.carry and book.funding belong to source = "desk", and to no other')
         return self
 
@@ -224,7 +228,7 @@ class ServeConfig(Section):
 def load(path: Path, rehearsal: str | None = None) -> ServeConfig:
     """Raises BadInput, one line, for a file that is missing, is no TOML, or has a wrong or missing setting.
 
-    `rehearsal`: address of a rehearsal exchange that takes the place of every exchange.
+    `rehearsal`: address of a rehearsal exchange that takes the place of every exchange, the book's too.
     """
     raw = read_toml(path)
     _counted(raw, f"{path}: ")
@@ -235,10 +239,12 @@ def load(path: Path, rehearsal: str | None = None) -> ServeConfig:
 
 def _rehearsed(config: ServeConfig, address: str) -> ServeConfig:
     raw = config.model_dump(mode="json")
-    if not config.venue.exchanges:
+    reached = list(raw["venue"].get("venues", {"": raw["venue"]}).values()) if config.venue.exchanges else []
+    reached += [raw["book"]["account"]] if config.book.account is not None else []
+    if not reached:
         raise BadInput("--rehearsal: the settings trade on paper, which needs none; name an exchange in [venue]")
-    for venue in raw["venue"].get("venues", {"": raw["venue"]}).values():
-        venue["rehearsal"] = address
+    for each in reached:
+        each["rehearsal"] = address
     return validated(ServeConfig, raw, "--rehearsal")
 
 

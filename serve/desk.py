@@ -133,10 +133,7 @@ class Desk:
 
     def _settled(self, holding: Holding, quote: QuoteEvent) -> BookSettled:
         """At the quote: of what expires, the last of a bar, whose end follows."""
-        worth = _worth(holding, quote)
-        paid = Decimal(worth / quote.spot if holding.settlement == "coin" else worth)
-        cash = (holding.units * paid).quantize(CENT_PARTS) + 0  # no negative zero
-        return BookSettled(quote.time, holding.id, quote.spot, cash, more=True)
+        return BookSettled(quote.time, holding.id, quote.spot, payoff(holding, quote), more=True)
 
 
 def _terms(instrument: Instrument, terms: Any, copy: int) -> dict[str, Any]:
@@ -151,6 +148,13 @@ def _mean(claim: Claim) -> float:
     """Units of all its copies, over the base units."""
     low, high = claim.units if isinstance(claim.units, tuple) else (claim.units, claim.units)
     return claim.count * (low + high) / 2
+
+
+def payoff(holding: Holding, quote: QuoteEvent) -> Decimal:
+    """What its units are paid at their end, in what they settle in."""
+    worth = _worth(holding, quote)
+    each = Decimal(worth / quote.spot if holding.settlement == "coin" else worth)
+    return (holding.units * each).quantize(CENT_PARTS) + 0  # no negative zero
 
 
 def _worth(holding: Holding, quote: QuoteEvent) -> float:

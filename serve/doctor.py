@@ -80,8 +80,11 @@ def _checks(
         yield _checked("tokens", lambda: _tokens(tokens_file))
     if services is not None:
         yield _checked("services", lambda: _services(services))
-    for exchange in _exchanges(config, rehearsal):
+    read = _read(config, rehearsal)
+    for exchange in () if read is None else read.venue.exchanges:
         yield _checked(exchange.name, partial(_examined, exchange))
+    if read is not None and read.book.account is not None:
+        yield _checked(f"book of {read.book.account.name}", partial(_account, read))
 
 
 def _checked(name: str, look: Callable[[], str]) -> Check:
@@ -102,12 +105,18 @@ def _settings(path: Path) -> str:
     )
 
 
-def _exchanges(path: Path, rehearsal: str | None) -> tuple[ExchangeSettings, ...]:
+def _read(path: Path, rehearsal: str | None) -> ServeConfig | None:
     """None where the settings cannot be read, which is told already."""
     try:
-        return configs.load(path, rehearsal).venue.exchanges
+        return configs.load(path, rehearsal)
     except BadInput:
-        return ()
+        return None
+
+
+def _account(config: ServeConfig) -> str:
+    market = Market(basis(config).task, config.assets, config.legs)
+    words: str = import_module("serve.venues.subaccount").examined(config, market)
+    return words
 
 
 def _examined(exchange: ExchangeSettings) -> str:

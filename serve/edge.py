@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 
+from serve.booked import Booked
 from serve.clock import SECOND, YEAR
 from serve.config import ServeConfig
 from serve.errors import Refused
@@ -40,13 +41,8 @@ def checked(state: State, event: Event, market: Market, config: ServeConfig) -> 
     """Raises Refused for a message that is malformed, names what is not served, or is dated as it cannot be."""
     if isinstance(event, Malformed):
         raise Refused(f"{event.source}: {event.reason}")
-    asset, symbol = getattr(event, "asset", None), getattr(event, "symbol", None)
-    if asset is not None and asset not in market.assets:
-        raise Refused(f"asset {asset} is not served")
-    if symbol is not None and symbol not in market.symbols:
-        raise Refused(f"symbol {symbol} is not served")
-    if isinstance(event, SourcePrice) and event.source not in config.oracle.assets[event.asset].names:
-        raise Refused(f"{event.source} is no source of {event.asset} in the settings")
+    if (reason := _unserved(event, market, config)) is not None:
+        raise Refused(reason)
     ahead = config.clocks.future_seconds
     if isinstance(event, DATED):
         _dated(state, event, ahead)
@@ -54,6 +50,20 @@ def checked(state: State, event: Event, market: Market, config: ServeConfig) -> 
         _timed(event.time, event.as_of, _told(state, event), ahead)
     if (reason := _wrong(event, market)) is not None:
         raise Refused(reason)
+
+
+def _unserved(event: Event, market: Market, config: ServeConfig) -> str | None:
+    """Why what an event names is nothing of this session's, in words."""
+    asset, symbol = getattr(event, "asset", None), getattr(event, "symbol", None)
+    if asset is not None and asset not in market.assets:
+        return f"asset {asset} is not served"
+    if symbol is not None and symbol not in market.symbols:
+        return f"symbol {symbol} is not served"
+    if isinstance(event, SourcePrice) and event.source not in config.oracle.assets[event.asset].names:
+        return f"{event.source} is no source of {event.asset} in the settings"
+    if isinstance(event, Booked) and event.command and config.book.source == "account":
+        return "the book is what its account holds; trade there"
+    return None
 
 
 def _dated(state: State, event: QuoteEvent | SurfaceQuote | SourcePrice, future_seconds: float) -> None:

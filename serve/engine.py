@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -15,19 +15,16 @@ from serve.commands import Alert, Dropped, ModelChanged, Output
 from serve.deciding import Decider
 from serve.errors import OrderError, Refused, in_words
 from serve.events import (
-    Absent,
-    Acknowledged,
     BalanceReport,
     BarClosed,
     BookFunded,
+    BookSeen,
     BookSettled,
     BookTraded,
-    Cancelled,
     CollateralMoved,
     DecisionDue,
     Deleveraged,
     Event,
-    Filled,
     FundingPaid,
     Heartbeat,
     History,
@@ -38,10 +35,8 @@ from serve.events import (
     ModelSwapped,
     Operator,
     OrdersReport,
-    OutcomeUnknown,
     PositionsReport,
     QuoteEvent,
-    Rejected,
     SourcePrice,
     Started,
     SurfaceQuote,
@@ -82,6 +77,7 @@ class Engine:
             BookTraded: facts.traded,
             BookSettled: facts.settled,
             BookFunded: facts.funded,
+            BookSeen: facts.seen,
             TargetSet: facts.targeted,
             CollateralMoved: lambda state, event: collateral.recorded(state, event, self.setup),
             Listed: facts.listed,
@@ -93,7 +89,7 @@ class Engine:
             Deleveraged: self._deleveraged,
             Operator: self._operated,
             **dict.fromkeys((OrdersReport, PositionsReport, BalanceReport), self._reported),
-            **dict.fromkeys((Acknowledged, Rejected, Filled, Cancelled, OutcomeUnknown, Absent), self._heard),
+            **dict.fromkeys(get_args(OrderEvent), self._heard),
         }
 
     @classmethod

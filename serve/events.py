@@ -94,6 +94,11 @@ class Heartbeat(Event):
 
 
 @dataclass(frozen=True)
+class BookSeen(Event):
+    """The account whose positions are the book was read whole."""
+
+
+@dataclass(frozen=True)
 class Listed(Event):
     """The option that an option leg trades from here on."""
 

@@ -9,6 +9,7 @@ from typing import Literal
 from serve.errors import Refused
 from serve.events import (
     BookFunded,
+    BookSeen,
     BookSettled,
     BookTraded,
     DecisionDue,
@@ -82,6 +83,10 @@ def funded(state: State, event: BookFunded) -> State:
     if holding is None:
         raise Refused(f"{event.holding} is not in the book")
     return _paid(state, holding.asset, "cash", event.cash)
+
+
+def seen(state: State, event: BookSeen) -> State:
+    return replace(state, fresh={**state.fresh, "account": event.time})
 
 
 def targeted(state: State, event: TargetSet) -> State:

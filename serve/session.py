@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
 from agents import card
 from envs.task import Task
+from envs.types import BadInput
 from serve.bookfile import BookFile
 from serve.clock import Clock
 from serve.codec import canonical
@@ -18,6 +20,7 @@ from serve.desk import Desk
 from serve.drive import Book, Several, Timers, drive
 from serve.errors import StartRefused
 from serve.events import Event, Started
+from serve.holdings import Book as Holdings
 from serve.journal import Journal
 from serve.latched import Latched
 from serve.market import Market
@@ -77,11 +80,11 @@ def run(config: ServeConfig, journal: Journal, source: Source, told: Told = lamb
         sent.update({each.order: each for each in outputs if isinstance(each, SubmitOrder)})
 
     core, past = replayed(journal, noted) if journal.head[0] > 0 else (Core(), [])
-    place, book = placed(config, market, source, core.state, past, sent), _beside(config, market, source, core, past)
-    try:
+    with ExitStack() as closing:
+        place = placed(config, market, source, core.state, past, sent)
+        closing.callback(place.floor.close)
+        book = _beside(config, market, source, core, past, closing)
         return _hedged(config, journal, place, book, ground, core, past, told)
-    finally:
-        place.floor.close()
 
 
 def placed(
@@ -116,7 +119,7 @@ def _hedged(
 
     runner = Runner(journal, Latched(floor, people), policies, core, heard, clock)
     begun(runner, ground.started(config, clock.now(), place.venue), floor, clock)
-    _explained(runner, floor, _declared(config, past, clock.now()))
+    _explained(runner.state, floor, config, _declared(config, past, clock.now()))
     for history in place.histories:
         if runner.state.pasts[history.asset].ended + 2 * runner.setup.market.bar <= clock.now():
             runner.handle(replace(history, time=clock.now()))
@@ -150,9 +153,12 @@ def begun(runner: Runner, started: Started, floor: Floor, clock: Clock) -> None:
         raise StartRefused(mismatch(venue) or f"the venue has not reported {missing}; see that it can be reached")
 
 
-def _explained(runner: Runner, floor: Floor, declared: Sequence[Event]) -> None:
-    """Raises StartRefused for a position that neither our fills nor the book account for."""
-    if (words := floor.unexplained(runner.state, declared)) is not None:
+def _explained(state: State, floor: Floor, config: ServeConfig, declared: Sequence[Event]) -> None:
+    """Raises StartRefused for a position that neither our fills nor the book account for; an account's book, which is
+    held elsewhere, accounts for none.
+    """
+    beside = state if config.book.account is None else replace(state, book=Holdings())
+    if (words := floor.unexplained(beside, declared)) is not None:
         raise StartRefused(f"{words}; declare it in the book, or hedge on a sub-account of its own")
 
 
@@ -175,18 +181,39 @@ def _deciding(ground: Basis, policies: NetworkPolicies, core: Core, past: list[E
     return replace(ground, model=models.get(active, ground.model))
 
 
-def _beside(config: ServeConfig, market: Market, source: Source, core: Core, past: list[Event]) -> Book:
-    """The book to hedge, and what else there is of the market."""
-    book = _book(config, market, past)
+def _beside(
+    config: ServeConfig, market: Market, source: Source, core: Core, past: list[Event], closing: ExitStack
+) -> Book:
+    """The book to hedge, and what else there is of the market. `closing`: what is to be closed in the end."""
+    book = _book(config, market, source, core, past, closing)
     if source.market is None:
         return book
     after = 0 if core.state is None else core.state.time
     return Several((MarketFile(source.market, after, paced=source.follow is None, past=past), book))
 
 
-def _book(config: ServeConfig, market: Market, past: list[Event]) -> Book:
+def _book(
+    config: ServeConfig, market: Market, source: Source, core: Core, past: list[Event], closing: ExitStack
+) -> Book:
     if config.book.path is not None:
         return BookFile(Path(config.book.path), past)
+    if config.book.source == "api":
+        return Several(())
+    if config.book.account is not None:
+        return _account(config, market, source, core, past, closing)
     desk = Desk(config.book, market, config.venue.seed)
     desk.remember(past)
     return desk
+
+
+def _account(
+    config: ServeConfig, market: Market, source: Source, core: Core, past: list[Event], closing: ExitStack
+) -> Book:
+    """By a module that is loaded only now, as ccxt comes with it. Raises BadInput beside quotes of the past."""
+    if not config.venue.exchanges and source.follow is None:
+        raise BadInput(
+            "book.account: what it holds is of now, and the quotes are of the past; follow live ticks with --follow, "
+            "or name an exchange in [venue]"
+        )
+    book: Book = import_module("serve.venues.subaccount").opened(config, market, core.state, past, closing)
+    return book

@@ -27,7 +27,7 @@ def view(setup: Setup, state: State, event: Event, question: Question | None) ->
         event=event,
         time=state.time,
         quotes=state.quotes,
-        ages={name: state.time - at for name, at in state.fresh.items()},
+        ages=_ages(state, setup.config.book.source),
         market_open={each.name: is_open(each, state.time) for each in setup.config.assets},
         prices=setup.prices(state),
         volatility={name: past.volatility for name, past in state.pasts.items()} if warm else {},
@@ -52,6 +52,11 @@ def view(setup: Setup, state: State, event: Event, question: Question | None) ->
         trained=setup.trained(state.models.trained.get(model, "")) or UNTRAINED,
         disagreement=record.disagreement,
     )
+
+
+def _ages(state: State, source: str) -> dict[str, int]:
+    """An account's is none where the book is no longer an account's."""
+    return {name: state.time - at for name, at in state.fresh.items() if name != "account" or source == "account"}
 
 
 def is_open(asset: Asset, now: int) -> bool:

@@ -29,7 +29,7 @@ class StaleInput:
         funding: Above
         surface: Above
         orders: Above  # the venue's reports
-        positions: Above
+        positions: Above  # those of the account too that is the book
         balance: Above
 
     kind: ClassVar = BreakerClass.DATA
@@ -49,6 +49,8 @@ class StaleInput:
                 yield self._of(name, f"{name}:{asset}", view, opened)
         for name in REPORTS:
             yield self._of(name, name, view, began)
+        if "account" in view.ages:
+            yield self._of("positions", "account", view, began)
 
     def _of(self, name: str, key: str, view: View, since: float) -> Aged:
         return getattr(self.settings, name), key, min(view.ages.get(key, math.inf), view.time - since) / SECOND

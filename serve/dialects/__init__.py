@@ -112,10 +112,19 @@ class Dialect:
         """The id that an order or a trade bears on the wire; empty where it bears none."""
         return str(raw.get("clientOrderId") or "")
 
+    @property
+    def watching(self) -> tuple[str, ...]:
+        """Of the credentials, what suffices to look at an account."""
+        return self.credentials
+
     def unit(self, market: Raw) -> Decimal:
         """Base units in one of ccxt's amount. Raises BadInput for a contract that cannot be served."""
         if market.get("inverse"):
             raise BadInput(f"{market['symbol']} is settled in coin; choose one that is settled in {market['quote']}")
+        return self.size(market)
+
+    def size(self, market: Raw) -> Decimal:
+        """The same of an option that is settled in coin too."""
         return Decimal(str(market.get("contractSize") or 1))
 
     def parameters(self, order: SubmitOrder, spelled: str) -> dict[str, Any]:
@@ -155,11 +164,28 @@ class Dialect:
 
     async def positions(self, x: Any, symbols: Sequence[str]) -> dict[str, Decimal]:
         """Of every instrument in which something is held, and of `symbols`; short is negative."""
-        held = dict.fromkeys(symbols, Decimal(0))
+        held = {name: amount * self.unit(x.market(name)) for name, amount in (await self.held(x)).items()}
+        return dict.fromkeys(symbols, Decimal(0)) | held
+
+    async def held(self, x: Any) -> dict[str, Decimal]:
+        """ccxt's amount of every instrument in which something is held; short is negative."""
+        held: dict[str, Decimal] = {}
         for raw in await x.fetch_positions():
-            units = abs(Decimal(str(raw["contracts"] or 0))) * self.unit(x.market(raw["symbol"]))
-            held[raw["symbol"]] = -units if raw["side"] == "short" else units
-        return {symbol: units for symbol, units in held.items() if units != 0 or symbol in symbols}
+            amount = abs(Decimal(str(raw["contracts"] or 0)))
+            held[raw["symbol"]] = held.get(raw["symbol"], Decimal(0)) + (-amount if raw["side"] == "short" else amount)
+        return {symbol: amount for symbol, amount in held.items() if amount != 0}
+
+    async def mark(self, x: Any, symbol: str) -> Decimal:
+        """Of a base unit now, in what it settles in."""
+        return Decimal(str((await x.fetch_mark_price(symbol))["markPrice"]))
+
+    def expired(self, x: Any, symbol: str) -> Raw:
+        """The market of an option that is listed no more."""
+        return dict(x.create_expired_option_market(symbol))
+
+    async def owner(self, x: Any) -> str:
+        """What the exchange calls the account of the key; empty where it does not say."""
+        return ""
 
     async def money(self, x: Any, symbols: Sequence[str]) -> Money:
         raise NotImplementedError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
@@ -31,9 +32,12 @@ class Deribit(Dialect):
         return str(raw["info"].get("label") or "")
 
     def unit(self, market: Raw) -> Decimal:
-        """Amounts are base units already."""
         if market.get("inverse"):
             raise BadInput(f"{market['symbol']} is settled in coin; choose one that is settled in USDC")
+        return self.size(market)
+
+    def size(self, market: Raw) -> Decimal:
+        """Amounts are base units already."""
         return Decimal(1)
 
     def parameters(self, order: SubmitOrder, spelled: str) -> dict[str, Any]:
@@ -72,10 +76,22 @@ class Deribit(Dialect):
 
     async def positions(self, x: Any, symbols: Sequence[str]) -> dict[str, Decimal]:
         """Sizes are signed; those of coin-settled futures are in USD, and are told as they are."""
-        held = dict.fromkeys(symbols, Decimal(0))
-        for row in await self._positions(x):
-            held[x.safe_symbol(row["instrument_name"])] = Decimal(str(row["size"]))
-        return {symbol: units for symbol, units in held.items() if units != 0 or symbol in symbols}
+        return dict.fromkeys(symbols, Decimal(0)) | await self.held(x)
+
+    async def held(self, x: Any) -> dict[str, Decimal]:
+        return {x.safe_symbol(row["instrument_name"]): _number(row, "size") for row in await self._positions(x)}
+
+    async def mark(self, x: Any, symbol: str) -> Decimal:
+        return _number((await x.fetch_ticker(symbol))["info"], "mark_price")
+
+    def expired(self, x: Any, symbol: str) -> Raw:
+        """Whose first nine days of a month ccxt spells with a nought."""
+        market = super().expired(x, symbol)
+        return {**market, "id": re.sub(r"-0(\d[A-Z])", r"-\1", market["id"])}
+
+    async def owner(self, x: Any) -> str:
+        told = (await x.privateGetGetAccountSummaries({"extended": "true"}))["result"]
+        return str(told.get("id") or told["username"])
 
     async def money(self, x: Any, symbols: Sequence[str]) -> Money:
         """Of the currency that the instruments settle in. Futures count at what they were last marked to the account
@@ -157,8 +173,14 @@ def _paid(row: Raw, symbol: str) -> Payment | Delivery | None:
     name, time, funding = str(row["id"]), int(row["timestamp"]), _number(row, "interest_pl")
     if row["type"] == "delivery":
         units = _number(row, "amount") * (-1 if str(row["side"]).endswith("sell") else 1)
-        return Delivery(name, symbol, units, _number(row, "price"), time)
+        return Delivery(name, symbol, units, _worth(row, symbol), time)
     return Payment(name, symbol, funding, time) if row["type"] in FUNDED and funding != 0 else None
+
+
+def _worth(row: Raw, symbol: str) -> Decimal:
+    """Of a unit delivered: what an option paid; of a future, whose profit alone is paid, its price."""
+    option = symbol.endswith(("-C", "-P"))
+    return abs(_number(row, "change") / _number(row, "amount")) if option else _number(row, "price")
 
 
 def _number(row: Raw, name: str) -> Decimal:

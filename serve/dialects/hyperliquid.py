@@ -49,6 +49,10 @@ class Hyperliquid(Dialect):
     }
     dead_man: ClassVar[bool] = True
 
+    @property
+    def watching(self) -> tuple[str, ...]:
+        return ("walletAddress",)
+
     def urls(self, address: str) -> dict[str, Any]:
         return {
             "public": address,
@@ -99,6 +103,12 @@ class Hyperliquid(Dialect):
         names = {x.market(symbol)["baseName"]: symbol for symbol in symbols}
         own = [(int(row["time"]), row["delta"]) for row in rows if row["delta"]["coin"] in names]
         return [Payment(f"{time}{d['coin']}", names[d["coin"]], Decimal(d["usdc"]), time) for time, d in own]
+
+    async def mark(self, x: Any, symbol: str) -> Decimal:
+        return Decimal((await x.fetch_ticker(symbol))["info"]["markPx"])
+
+    async def owner(self, x: Any) -> str:
+        return str(x.walletAddress).lower()
 
     async def rights(self, x: Any) -> Rights:
         """By what the exchange knows the key's own address as. Raises BadInput for an account of another kind."""

@@ -44,9 +44,9 @@ class Okx(Dialect):
     def named(self, raw: Raw) -> str:
         return str(raw["info"].get("clOrdId") or "")
 
-    def unit(self, market: Raw) -> Decimal:
+    def size(self, market: Raw) -> Decimal:
         """Of an option ccxt's contract size leaves out the multiplier, which is 0.01 of BTC's."""
-        return super().unit(market) * Decimal(market["info"].get("ctMult") or 1)
+        return super().size(market) * Decimal(market["info"].get("ctMult") or 1)
 
     async def resting(self, x: Any, symbols: Sequence[str]) -> list[Raw]:
         """Page by page, from the newest."""
@@ -92,6 +92,9 @@ class Okx(Dialect):
         own = [row for row in reply["data"] if row["instId"] in names and int(row["ts"]) >= since]
         found += [await self._delivered(x, names[row["instId"]], row) for row in own]
         return sorted(found, key=lambda each: each.time)
+
+    async def owner(self, x: Any) -> str:
+        return str((await x.privateGetAccountConfig({}))["data"][0]["uid"])
 
     async def rights(self, x: Any) -> Rights:
         """Raises BadInput for an account that holds longs and shorts apart."""
@@ -171,7 +174,7 @@ class Okx(Dialect):
 
     async def _delivered(self, x: Any, symbol: str, row: Raw) -> Delivery:
         """The bill does not say of which side it is: what was held is what our fills come to."""
-        unit = self.unit(x.market(symbol))
+        unit = self.size(x.market(symbol))
         fills = await self._fills(x, symbol, 0)
         held = sum((Decimal(str(f["amount"])) * unit * (1 if f["side"] == "buy" else -1) for f in fills), Decimal(0))
         worth = abs(Decimal(row["pnl"]) / held) if held else Decimal(0)

@@ -14,7 +14,7 @@ from serve.rehearsal.faults import Faults, schedule
 from serve.rehearsal.floor import Floor
 from serve.rehearsal.listing import listed
 from serve.rehearsal.market import Market, Scenario
-from serve.rehearsal.protocols import TRADER, Spoken
+from serve.rehearsal.protocols import DESK, TRADER, Spoken
 from serve.rehearsal.record import Recorded
 from serve.rehearsal.server import Server
 from serve.rehearsal.types import Rules, Transfer
@@ -50,7 +50,8 @@ class Plan:
         market = Market(Scenario(self.first, self.days * 24, data, self.seed))
         recorded = Recorded(self.folder / RECORD, self._rules(market, ruling))
         if recorded.commands == 0:
-            recorded.apply(Transfer(self.first - 1, TRADER.account, recorded.exchange.rules.currency, FUNDS))
+            for key in (TRADER, DESK):
+                recorded.apply(Transfer(self.first - 1, key.account, recorded.exchange.rules.currency, FUNDS))
         for _ in market.commands(recorded.exchange.now):  # was applied before a restart
             pass
         faults = Faults(schedule(self.faults, self.seed, self.first, self.ends), self.folder / FAULTS)

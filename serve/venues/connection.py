@@ -12,9 +12,10 @@ from envs.types import BadInput
 from serve import dialects
 from serve.dialects import Dialect, Heard, Raw
 from serve.errors import StartRefused
+from serve.rehearsal.protocols import DESK
 from serve.venues import secrets as safe
 from serve.venues.secrets import Secrets
-from serve.venues.settings import ExchangeSettings
+from serve.venues.settings import AccountSettings, ExchangeSettings
 
 HURRY = 1  # milliseconds between requests in a rehearsal, which has a rate budget of its own
 
@@ -36,6 +37,17 @@ class Connection:
             safe.rehearsed(dialect.credentials) if settings.rehearsal else safe.read(settings.keys, dialect.credentials)
         )
         return cls(settings, dialect, held)
+
+    @classmethod
+    def watching(cls, account: AccountSettings) -> Connection:
+        """To look at an account alone. Raises as `of`."""
+        dialect = dialects.load(account.exchange)
+        held = (
+            safe.rehearsed(dialect.watching, DESK)
+            if account.rehearsal
+            else safe.read(account.keys, dialect.watching, "book.account.keys")
+        )
+        return cls(account.reached, dialect, held)
 
     def made(self, heard: Heard | None = None) -> Any:
         """One more way. Raises BadInput where a rehearsal would reach beyond this machine."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from envs.types import BadInput
 from serve.private import text_of
-from serve.rehearsal.protocols import TRADER
+from serve.rehearsal.protocols import TRADER, Key
 from serve.venues.settings import Keys
 
 HIDDEN = "***"
@@ -40,15 +40,15 @@ class Secrets:
         return f"{type(error).__name__}: {said[:300]}"
 
 
-def read(keys: Keys, needed: Sequence[str]) -> Secrets:
-    """Raises BadInput where one is missing, or where others may read the file."""
+def read(keys: Keys, needed: Sequence[str], where: str = "venue.keys") -> Secrets:
+    """Raises BadInput where one is missing, or where others may read the file. `where`: in the settings."""
     if keys.file is not None:
         return _whole(_of_file(Path(keys.file)), needed, keys.file)
     missing = [variable for variable in keys.environment.values() if not os.environ.get(variable)]
     if missing:
-        raise BadInput(f"venue.keys: the environment has no {missing[0]}; set it to the exchange's key")
+        raise BadInput(f"{where}: the environment has no {missing[0]}; set it to the exchange's key")
     found = {name: os.environ[variable] for name, variable in keys.environment.items()}
-    return _whole(found, needed, "venue.keys.environment")
+    return _whole(found, needed, f"{where}.environment")
 
 
 def _of_file(file: Path) -> dict[str, str]:
@@ -65,8 +65,8 @@ def _whole(found: Mapping[str, str], needed: Sequence[str], where: str) -> Secre
     return Secrets({name: found[name] for name in needed})
 
 
-def rehearsed(needed: Sequence[str]) -> Secrets:
-    """Those of the rehearsal exchange's trader, which are none."""
-    known = {"apiKey": TRADER.key, "secret": TRADER.secret, "password": TRADER.passphrase}
-    known |= {"walletAddress": TRADER.wallet, "privateKey": TRADER.private_key}
+def rehearsed(needed: Sequence[str], own: Key = TRADER) -> Secrets:
+    """Those of an account at the rehearsal exchange, which are none."""
+    known = {"apiKey": own.key, "secret": own.secret, "password": own.passphrase}
+    known |= {"walletAddress": own.wallet, "privateKey": own.private_key}
     return Secrets({name: known[name] for name in needed})

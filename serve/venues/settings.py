@@ -51,6 +51,29 @@ class Keys(Section):
         return self
 
 
+class AccountSettings(Section):
+    """An account at an exchange whose positions are the book to hedge. Its key need not trade."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")  # begins the ids of its holdings
+    exchange: Known  # a file of serve/dialects/
+    keys: Keys
+    rehearsal: Address | None = None  # as an exchange's
+    timeout_seconds: Positive  # for an answer, on the wall
+    poll_seconds: Positive  # between looks at its positions
+
+    @property
+    def reached(self) -> ExchangeSettings:
+        """The exchange, for a connection on which nothing is quoted or traded."""
+        return ExchangeSettings.model_construct(
+            name=self.exchange,
+            keys=self.keys,
+            symbols={},
+            quotes={},
+            rehearsal=self.rehearsal,
+            timeout_seconds=self.timeout_seconds,
+        )
+
+
 class ExchangeSettings(Section):
     """An exchange through ccxt; instruments by ccxt's symbols."""
 

@@ -40,6 +40,12 @@ class TestStaleInput:
         assert fed("stale_input", views[:2]).level is RiskState.ACTIVE
         assert f"{name} is 1814400.0 s old" in fed("stale_input", views).reason
 
+    def test_an_account_that_is_the_book_and_is_not_read_is_stale(self) -> None:
+        """By the limit of positions."""
+        ages = {**CALM.ages, **dict.fromkeys(("orders", "positions", "balance"), 0), "account": 30 * DAY}
+        views = [seen(Heartbeat(START + k * 7 * DAY), ages=ages) for k in range(4)]
+        assert "account is 1814400.0 s old" in fed("stale_input", views).reason
+
     def test_a_feed_that_never_came_is_stale(self) -> None:
         views = [seen(Heartbeat(START + k * HOUR), ages={}) for k in range(3)]
         assert fed("stale_input", views[:1]).level is RiskState.ACTIVE

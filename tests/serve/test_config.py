@@ -14,6 +14,7 @@ from serve.servable import check
 from tests.serve.support import TARGET, raw_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+ACCOUNT = {"name": "otc", "exchange": "deribit", "keys": {"file": "k"}, "timeout_seconds": 5, "poll_seconds": 60}
 
 
 def load(tmp_path: Path, raw: dict[str, Any]) -> config.ServeConfig:
@@ -32,6 +33,24 @@ def test_the_shipped_settings_are_good(name: str) -> None:
 
 def test_good_settings_load(tmp_path: Path) -> None:
     assert load(tmp_path, raw_config()).limits.max_messages == 20
+
+
+@pytest.mark.parametrize("book", [{"source": "api"}, {"source": "account", "account": ACCOUNT}])
+def test_books_from_elsewhere_load_and_an_account_s_is_rehearsed(tmp_path: Path, book: dict[str, Any]) -> None:
+    """A rehearsal takes the place of the account's exchange; there is nothing to rehearse on paper without one."""
+    account = load(tmp_path, raw_config(book=book)).book.account
+    address = "http://127.0.0.1:8123"
+    if account is None:
+        with pytest.raises(BadInput, match="trade on paper, which needs none"):
+            config.load(tmp_path / "paper.toml", address)
+        return
+    assert account.rehearsal is None
+    rehearsed = config.load(tmp_path / "paper.toml", address).book.account
+    assert rehearsed == account.model_copy(update={"rehearsal": address})
+
+
+def lacking(name: str) -> dict[str, Any]:
+    return {key: value for key, value in ACCOUNT.items() if key != name}
 
 
 def missing(path: str) -> dict[str, Any]:
@@ -88,6 +107,13 @@ def test_a_missing_limit_is_an_error(tmp_path: Path, path: str) -> None:
         ({"legs": [{"symbol": "BTC-C", "lot": "1", "strike": 5.0}]}, "strike or expiry alone"),
         ({"bands__calm_volatility": 9.0}, "calm reading"),
         ({"book": {"source": "file"}}, "book.path"),
+        ({"book": {"source": "account"}}, "book.account belongs"),
+        ({"book": {"source": "file", "path": "b", "account": ACCOUNT}}, "book.account belongs"),
+        *(({"book": {"source": "account", "account": lacking(name)}}, f"account.{name}") for name in ACCOUNT),
+        ({"book": {"source": "account", "account": ACCOUNT | {"exchange": "nyse"}}}, "no exchange 'nyse'"),
+        ({"book": {"source": "account", "account": ACCOUNT | {"name": "a:b"}}}, "account.name"),
+        ({"book": {"source": "account", "account": ACCOUNT, "funding": "btc"}}, "book.funding"),
+        ({"book": {"source": "api", "path": "b"}}, "book.path"),
         ({"challenger": "models/x", "model": None, "task": "short_call"}, "challenger"),
     ],
 )

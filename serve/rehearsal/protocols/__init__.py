@@ -46,7 +46,8 @@ READER = Key("rehearsal-read", "rehearsal-secret-read", "trader", "rehearsal-pas
 OWNER = Key(
     "rehearsal-owner", "rehearsal-secret-owner", "trader", "rehearsal-pass", frozenset({"read", "trade", "withdraw"})
 )
-KEYS = (TRADER, READER, OWNER)
+DESK = Key("rehearsal-desk", "rehearsal-secret-desk", "desk", "rehearsal-pass")  # whose positions may be the book
+KEYS = (TRADER, READER, OWNER, DESK)
 
 
 @dataclass(frozen=True)
