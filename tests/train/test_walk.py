@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,11 +17,11 @@ from rich.progress import Progress
 from agents import card as cards
 from agents.card import Model
 from envs.calibration import Calibration
-from envs.history import Bars, load_bars
+from envs.history import Bars
 from envs.task import DATA
 from envs.types import BadInput
 from tests.train import support
-from tests.train.test_commands import TASK, command
+from tests.train.test_commands import command
 from train import calibrate, history, pipeline, walk
 from train.pipeline import Recipe
 from train.walk import Walk
@@ -163,25 +162,3 @@ def test_bad_input_is_one_line(arguments: tuple[str, ...], words: str, tmp_path:
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert words in done.stderr
     assert not (tmp_path / "walk").exists()
-
-
-@pytest.mark.slow
-def test_a_whole_walk_by_the_command(tmp_path: Path) -> None:
-    """Real calibration and training, small; the same command again does nothing but tell it."""
-    task, recipe = tmp_path / "task.toml", tmp_path / "recipe.toml"
-    task.write_text(TASK)
-    recipe.write_text(
-        f"tuning_paths = 2048\ntask = '{task}'\n[learning]\nsteps = 512\npaths = 16\nhedgers = 4\nrollout = 4\n"
-        "minibatches = 2\nepochs = 1\nwarm_up = 2\nwarm_up_paths = 32\nvalidation_paths = 32\nvalidations = 1\n"
-    )
-    record = as_csv(load_bars("btc").window("2020-01-01", "2020-12-15"), tmp_path / "btc.csv")
-    call = ("walk", str(tmp_path / "walk"), "--recipe", str(recipe), "--data", record, "--threads", "1", "--json")
-    folds = ("--folds", "2", "--from", "2020-10-01", "--report", str(tmp_path / "walk.html"))
-    done = command(*call, *folds)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert [fold["until"][:10] for fold in told["folds"]] == ["2020-10-01", "2020-11-06"]
-    assert told["notes"]
-    assert told == json.loads((tmp_path / "walk" / "verdict.json").read_text())
-    assert told == json.loads(command(*call, *folds).stdout)
-    assert "<html" in (tmp_path / "walk.html").read_text()
