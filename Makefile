@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## The whole road in minutes: calibrate, train, judge, hedge the crash of March 2020 on paper
 	$(BIN)/rehedge demo
 
-test: $(STAMP) ## The default tests, about five minutes on two cores
+test: $(STAMP) ## The default tests, about four minutes on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(STAMP) ## The slow tests too
