@@ -31,7 +31,7 @@ HOUR = 1 / 8760
 Array, Mask = NDArray[np.float64], NDArray[np.bool_]
 SHIPPED = ("btc_2017_2022", "eth_2022_2024")
 HAZARD_ERRORS = (0.21, 0.12, 0.11, 0.071)  # ln base rate, ln excitation, ln half-life, leverage
-REGION = chi2.ppf(0.99, 11) / 2  # nats: of the regimes' parameters, with eras and without leverage
+REGION = chi2.ppf(0.95, 11) / 2  # nats: of the regimes' parameters, with eras and without leverage
 PREMIUM_ERRORS = (1.3e-5, 3.8e-6, 0.0019)  # mean, standard deviation, persistence
 PAIR = Regimes(
     transition=((0.98, 0.02), (0.05, 0.95)),
@@ -279,9 +279,7 @@ def test_the_command_writes_a_file_that_loads_a_page_and_json(
 def test_the_shipped_calibrations_are_what_the_shipped_data_gives(
     name: str, first: str, last: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Inside the region of 99 % around what is found: where the optimiser ends on a flat ridge, rounding decides, and
-    how far apart simulated memory puts the eras.
-    """
+    """Inside the region of 95 % around what is found: where the optimiser ends on a flat ridge, rounding decides."""
     (shipped,) = (made for made in map(Calibration.load, map(_file, SHIPPED)) if made.source.asset == name)
     likelihood, seen = msgarch.log_likelihood, list[tuple[Sample, float]]()
 
@@ -296,7 +294,7 @@ def test_the_shipped_calibrations_are_what_the_shipped_data_gives(
     assert abs(likelihood(sample, shipped.regimes) - likeliest) < REGION
     assert found.reference_volatility == pytest.approx(shipped.reference_volatility)
     assert diagnostics.log_likelihood > diagnostics.single_log_likelihood + 100
-    assert diagnostics.level_cost < REGION
+    assert diagnostics.level_cost < 10
 
 
 @pytest.mark.slow
