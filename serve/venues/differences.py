@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from itertools import accumulate, combinations
 from typing import Literal
 
 from serve.clock import SECOND
@@ -56,6 +57,12 @@ class Report:
         found = {name: replace(each, units=self._more(name)) for name, each in known.items()}
         return {name: each for name, each in found.items() if each.units != 0}
 
+    @property
+    def emptied(self) -> bool:
+        """Whether nothing is held any more, and of some of it nothing tells where it went."""
+        untold = (each for name, each in self.differences.items() if name not in self.deals and not self.expired(each))
+        return not self.held and not self.unread and any(untold)
+
     def expired(self, change: Holding) -> bool:
         """Whether the difference is that a holding is gone at its end."""
         return change.id not in self.held and change.expiry is not None and change.expiry <= self.time
@@ -74,9 +81,23 @@ def changes(
     return tuple(replace(each, more=place < len(found)) for place, each in enumerate(found, 1))
 
 
+def explaining(deals: Sequence[Deal], units: Decimal) -> Sequence[Deal]:
+    """Those in a row that come to the units, the most of them: positions may be behind the newest, and the book may
+    have the oldest at a mark. None where no row does.
+    """
+    sums = list(accumulate((each.units for each in deals), initial=ZERO))
+    rows = combinations(range(len(sums)), 2)
+    found = max((row for row in rows if sums[row[1]] - sums[row[0]] == units), key=_length, default=(0, 0))
+    return deals[slice(*found)]
+
+
 def named(change: Holding, deals: Sequence[Deal]) -> str:
     """What the book remembers its deals by: ids of trades are an instrument's own at some exchanges."""
     return f"{change.id}:{deals[-1].id}"
+
+
+def _length(row: tuple[int, int]) -> int:
+    return row[1] - row[0]
 
 
 def _change(

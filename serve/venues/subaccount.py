@@ -20,6 +20,10 @@ from serve.venues.lanes import Lanes
 from serve.venues.watching import Account
 
 SOURCE = "book"
+EMPTIED = (
+    "it holds nothing, it says, and no trade tells where all went; the book stays: if that is so, flatten, and begin a "
+    "new journal"
+)
 
 
 class SubAccount:
@@ -40,7 +44,8 @@ class SubAccount:
         with suppress(Empty):
             found = self._found.get_nowait()
             self._looking = False
-            events = self._failed(found, quote) if isinstance(found, str) else self._heard(found, own, quote, state)
+            why = found if isinstance(found, str) else EMPTIED if found.emptied else ""
+            events = self._failed(why, quote) if why else self._heard(found, own, quote, state)
         if not self._looking and quote.time >= self._due and not events:
             self._looking, self._due = True, quote.time + self._account.every
             self._lanes.send(self._look(own))

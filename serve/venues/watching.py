@@ -15,7 +15,8 @@ from serve.holdings import fault
 from serve.market import Market
 from serve.venues import wire
 from serve.venues.connection import Connection
-from serve.venues.differences import ZERO, Deal, Holdings, Report, holding, named
+from serve.venues.differences import Deal, Holdings, Report, explaining, holding, named
+from serve.venues.ordering import OVERLAP
 from serve.venues.settings import AccountSettings, ExchangeSettings
 
 
@@ -28,7 +29,7 @@ class Account:
         self.x = self.line.made()
         self.name, self._market = settings.name, market
         self.every = round(settings.poll_seconds * SECOND)  # milliseconds between looks
-        self._since = past[0].time if past else 0  # when the book was last known to be what the account held
+        self._begun = self._since = past[0].time if past else 0  # since when the book is what the account held
         self._last = dict[str, str]()  # deal of each holding that is in the book
         for event in past:
             if isinstance(event, BookTraded) and self._owns(event.holding.id):
@@ -44,7 +45,7 @@ class Account:
         """Raises StartRefused where it is not reached, or is one of those that hedges are traded on."""
         await self.line.loaded(self.x)
         if self._since == 0:
-            self._since = await self.line.dialect.time(self.x)
+            self._begun = self._since = await self.line.dialect.time(self.x)
         for settings in others:
             if (settings.name, settings.rehearsal) == (self.line.settings.name, self.line.settings.rehearsal):
                 await self._apart(Connection.of(settings))
@@ -66,8 +67,8 @@ class Account:
         """With what the exchange says of each difference."""
         deals, marks = dict[str, Sequence[Deal]](), dict[str, Decimal]()
         for name, change in report.differences.items():
-            found = await self._deals(change, report.expired(change))
-            if sum((each.units for each in found), ZERO) == change.units:
+            found = explaining(await self._deals(change, report.expired(change)), change.units)
+            if found:
                 deals[name] = found
                 self._last[name] = named(change, found)
             elif not report.expired(change):
@@ -79,11 +80,12 @@ class Account:
     async def _deals(self, change: Holding, expired: bool) -> list[Deal]:
         """In the instrument, that the book does not have yet; of one that has expired, as far as they are told."""
         symbol, dialect = self._symbol(change), self.line.dialect
+        since = max(self._begun, self._since - OVERLAP)
         try:
             if expired and symbol not in self.x.markets:
                 self.x.markets[symbol] = dialect.expired(self.x, symbol)
             size = dialect.size(self.x.market(symbol))
-            found = [_deal(raw, size) for raw in await dialect.trades(self.x, [symbol], self._since)]
+            found = [_deal(raw, size) for raw in await dialect.trades(self.x, [symbol], since)]
             if expired:
                 paid = await dialect.payments(self.x, [symbol], change.expiry or 0)
                 found += [Deal(e.id, e.units, e.price, True) for e in paid if isinstance(e, Delivery)]

@@ -15,7 +15,7 @@ from serve.clock import HOUR
 from serve.events import BookSettled, BookTraded, QuoteEvent
 from serve.holding import Holding
 from serve.holdings import Book
-from serve.venues.differences import GRACE, Deal, Report, changes, holding
+from serve.venues.differences import GRACE, Deal, Report, changes, explaining, holding
 from tests.serve.support import START, quote
 
 EXPIRY = START + HOUR
@@ -77,6 +77,30 @@ def test_what_no_trade_explains_counts_at_the_mark_when_two_reports_say_it() -> 
     assert changes(report, {}, QUOTES, START) == ()
     assert changes(report, {CALL.id: replace(CALL, units=Decimal(-1))}, QUOTES, START) == ()
     assert changes(report, report.differences, QUOTES, START) == (BookTraded(START, CALL, Decimal(2_400)),)
+
+
+@given(st.lists(UNITS, max_size=8), st.integers(0, 8), st.integers(0, 8))
+def test_trades_in_a_row_explain_what_they_come_to(units: list[Decimal], first: int, last: int) -> None:
+    """As many as can; what no row comes to is not explained."""
+    deals = [Deal(str(place), each, Decimal(1)) for place, each in enumerate(units)]
+    row = deals[first:last]
+    change = sum((each.units for each in row), Decimal(0))
+    found = explaining(deals, change)
+    assert sum((each.units for each in found), Decimal(0)) == change
+    assert len(found) >= len(row)
+    assert list(found) == [each for each in deals if each in found], "a row, and in turn"
+    assert explaining(deals, Decimal("0.05")) == []
+
+
+def test_all_gone_is_believed_where_each_has_a_reason() -> None:
+    other = replace(CALL, id="desk:P", kind="perpetual", expiry=None, right=None, strike=None)
+    both, deals = {CALL.id: CALL, other.id: other}, {other.id: [Deal("1", Decimal(2), Decimal(9))]}
+    assert Report(START, both, {}).emptied
+    assert Report(START, both, {}, deals=deals).emptied
+    assert not Report(EXPIRY, both, {}, deals=deals).emptied
+    assert not Report(START, both, {CALL.id: CALL}).emptied
+    assert not Report(START, both, {}, unread=dict.fromkeys(both, "why")).emptied
+    assert not Report(START, {}, {}).emptied
 
 
 def test_an_empty_report_closes_nothing_at_once() -> None:

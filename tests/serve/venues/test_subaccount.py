@@ -181,9 +181,10 @@ def test_an_account_that_is_silent_is_told_once_and_changes_nothing(
 ) -> None:
     with apart(tmp_path) as (own, _), (session := Session(own)).served() as account:
         traded(own, "-0.2")
-        assert len(session.looked(account, 2)) == 1
+        traded(own, "0.25", LEG)
+        assert len(session.looked(account, 2)) == 2
         dialect = type(account._account.line.dialect)
-        monkeypatch.setattr(dialect, "held", nothing)
+        monkeypatch.setattr(dialect, "held", the_perpetual)
         assert session.looked(account) == []
         before = session.seen
         monkeypatch.setattr(dialect, "held", refused)
@@ -192,11 +193,63 @@ def test_an_account_that_is_silent_is_told_once_and_changes_nothing(
         assert isinstance(told, Malformed)
         assert (told.source, told.text) == ("book", "otc")
         assert "cannot be read: TimeoutError: nobody answers" in told.reason
-        monkeypatch.setattr(dialect, "held", nothing)
+        monkeypatch.setattr(dialect, "held", the_perpetual)
         assert session.looked(account) == [], "what was said before the failure does not count"
         monkeypatch.undo()
         assert session.looked(account, 2) == []
-        assert len(session.book.holdings) == 1
+        assert len(session.book.holdings) == 2
+
+
+def test_an_account_that_says_it_is_empty_closes_no_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it says so, before a restart and after it, until trades tell where all went."""
+    with apart(tmp_path) as (own, lanes):
+        session = Session(own)
+        with session.served() as account:
+            traded(own, "-0.2")
+            (sold,) = session.looked(account, 2)
+        with monkeypatch.context() as empty:
+            empty.setattr(type(own.dialect), "held", nothing)
+            for _ in range(2):
+                seen = session.seen
+                with session.served() as account:
+                    (told,) = session.looked(account, 4)
+                assert session.seen == seen, "so that the book is stale"
+                assert isinstance(told, Malformed)
+                assert "it holds nothing, it says, and no trade tells where all went" in told.reason
+        assert list(session.book.holdings.values()) == [sold.holding]  # type: ignore[union-attr]
+        lanes.ask(own.move(84_000, 60))
+        received = traded(own, "0.2")
+        with session.served() as account:
+            (bought,) = session.looked(account, 2)
+        assert isinstance(bought, BookTraded)
+        assert bought.premium == received
+        assert not session.book.holdings
+
+
+def test_positions_that_come_after_their_trades_are_booked_for_what_was_received(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trade is told at one look, the position of it at the next; and another trade, before its position."""
+    with apart(tmp_path) as (own, lanes), (session := Session(own)).served() as account:
+        dialect = type(account._account.line.dialect)
+        held = dialect.held
+        shown = Decimal("0.25")
+
+        async def behind(self: Any, x: Any) -> dict[str, Decimal]:
+            return dict.fromkeys(await held(self, x), shown)
+
+        monkeypatch.setattr(dialect, "held", behind)
+        lanes.ask(own.move(84_000, 60))
+        first = traded(own, shown.to_eng_string(), LEG)
+        assert [each.premium for each in session.looked(account, 2)] == [first]  # type: ignore[union-attr]
+        lanes.ask(own.move(84_500, 59))
+        second, third = traded(own, "0.5", LEG), traded(own, "-0.125", LEG)
+        assert session.looked(account) == []
+        lanes.ask(own.move(84_500, 1))
+        shown = Decimal("0.75")
+        assert [each.premium for each in session.looked(account, 2)] == [second]  # type: ignore[union-attr]
+        shown = Decimal("0.625")
+        assert [each.premium for each in session.looked(account, 2)] == [third]  # type: ignore[union-attr]
 
 
 def test_trades_that_are_told_late_are_booked_at_the_mark_and_spoil_nothing_after_them(
@@ -239,6 +292,10 @@ async def refused(dialect: Any, x: Any) -> dict[str, Decimal]:
     raise TimeoutError("nobody answers")
 
 
+async def the_perpetual(dialect: Any, x: Any) -> dict[str, Decimal]:
+    return {"BTC/USDC:USDC": Decimal("0.25")}
+
+
 async def nothing(dialect: Any, x: Any) -> dict[str, Decimal]:
     return {}
 
@@ -277,7 +334,7 @@ def test_an_account_that_cannot_be_read_is_no_start(tmp_path: Path, monkeypatch:
         monkeypatch.setattr(connection, "DESK", replace(DESK, secret="wrong"))
         with pytest.raises(StartRefused, match=r"book\.account: otc at deribit cannot be read: AuthenticationError"):
             examined(config(own), MARKET)
-        with pytest.raises(BadInput, match=r"book\.account\.keys: the environment has no NO_KEY"):
+        with pytest.raises(BadInput, match=r"book\.account\.keys\.environment\.apiKey: the environment has no such variable"):
             examined(config(own, rehearsal=None), MARKET)
     with pytest.raises(StartRefused, match="deribit cannot be reached"):
         examined(config(own), MARKET)
