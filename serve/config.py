@@ -217,6 +217,14 @@ class ServeConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _allowed(self) -> Self:
+        for name, target in self.targets.items():
+            for greek, most in self.limits.assets[name].hard.items():
+                if abs(getattr(target, greek)) > most:
+                    raise ValueError(f"targets.{name}.{greek} is beyond its hard limit of {most:f}; name one within it")
+        return self
+
+    @model_validator(mode="after")
     def _tradable(self) -> Self:
         least = Decimal(repr(self.execution.stress_share)) * self.limits.deployment.share
         for leg in self.legs:

@@ -46,7 +46,10 @@ class Decider:
         return state, outputs + more
 
     def _ready(self, state: State, doubt: str | None) -> frozenset[str]:
-        """Assets to decide on: one hedge at a time for each, on quotes that are believed, never while halted."""
+        """Assets to decide on: one hedge at a time for each, on quotes that are believed and fresh, never while halted.
+
+        To close by a person's word needs no quote to know how much goes, and does not wait for one.
+        """
         flatten = state.flatten
         if flatten is None and state.risk is RiskState.HALTED:
             return frozenset()
@@ -57,7 +60,10 @@ class Decider:
         if doubt is not None or waiting or unseen or state.venue.awaited:
             return frozenset()
         unsure = {order.symbol for order in state.in_flight} | state.venue.unproven
-        return state.due - {self._market.asset_of[symbol] for symbol in unsure}
+        ready = state.due - {self._market.asset_of[symbol] for symbol in unsure}
+        if flatten is not None and flatten.mode == "close":
+            return ready
+        return frozenset(a for a in ready if state.time - state.trusted[a].quoted_at <= self._setup.quote_life)
 
     def _begun(self, state: State, ready: frozenset[str]) -> Acted:
         """Without a book the hedges are closed; without a policy to trust the analytic hedge decides at once."""

@@ -29,10 +29,13 @@ from serve.events import (
     TargetSet,
 )
 from serve.holdings import fault
+from serve.limits import AssetLimits
 from serve.market import Market
 from serve.state import State
 
 HIGHEST_VOLATILITY = 20.0  # per √year
+LARGEST = 10**18  # of any price or amount: what is more is a slip, and overflows what is made of it
+BEYOND = "is not finite, or beyond all reason"
 DATED = (QuoteEvent, SurfaceQuote, SourcePrice)
 REPORTED = (PositionsReport, BalanceReport)
 
@@ -48,7 +51,7 @@ def checked(state: State, event: Event, market: Market, config: ServeConfig) -> 
         _dated(state, event, ahead)
     if isinstance(event, REPORTED):
         _timed(event.time, event.as_of, _told(state, event), ahead)
-    if (reason := _wrong(event, market)) is not None:
+    if (reason := _wrong(event, market, config)) is not None:
         raise Refused(reason)
 
 
@@ -100,11 +103,12 @@ def _same(one: Event, other: Event) -> bool:
     return {**vars(one), "time": 0} == {**vars(other), "time": 0}
 
 
-def _wrong(event: Event, market: Market) -> str | None:
+def _wrong(event: Event, market: Market, config: ServeConfig) -> str | None:
     if isinstance(event, QuoteEvent):
         return wrong_quote(event)
     if isinstance(event, BookTraded):
-        bad = None if event.premium.is_finite() else f"premium {event.premium}"
+        named = {"premium": event.premium, "units": event.holding.units}
+        bad = next((f"{name} {amount}" for name, amount in named.items() if not _sane(amount)), None)
         return bad or fault(event.holding, market.assets, event.time, market.bar, market.longest)
     if isinstance(event, SurfaceQuote):
         return _wrong_points(event)
@@ -113,7 +117,7 @@ def _wrong(event: Event, market: Market) -> str | None:
     if isinstance(event, Listed):
         return _wrong_listing(event, market)
     if isinstance(event, TargetSet):
-        return _wrong_target(event)
+        return _wrong_target(event, config.limits.assets[event.asset])
     if isinstance(event, BalanceReport) and (bad := _wrong_margin(event, market)) is not None:
         return bad
     return _wrong_money(event)
@@ -152,12 +156,15 @@ def _wrong_listing(event: Listed, market: Market) -> str | None:
     return None if _positive(event.strike) and 0 < left <= longest else "an option that is none"
 
 
-def _wrong_target(event: TargetSet) -> str | None:
+def _wrong_target(event: TargetSet, limits: AssetLimits) -> str | None:
     greeks, thresholds = (event.delta, event.gamma, event.vega), (event.above, event.below)
     if all(each is None for each in (*greeks, event.hedge_ratio, *thresholds)):
         return "a target of nothing"
     if not all(each is None or math.isfinite(each) for each in greeks):
         return "a target that is not finite"
+    for name, limit in limits.hard.items():
+        if (wanted := getattr(event, name)) is not None and abs(wanted) > limit:
+            return f"{name} {wanted:g} is beyond its hard limit of {limit:f}; name one within it"
     if event.hedge_ratio is not None and not 0 <= event.hedge_ratio <= 1.5:
         return f"hedge_ratio {event.hedge_ratio}, not within 0 and 1.5"
     return None if all(each is None or 0 <= each < math.inf for each in thresholds) else "thresholds below 0"
@@ -168,8 +175,8 @@ def _wrong_margin(event: BalanceReport, market: Market) -> str | None:
         return f"margin_use {event.margin_use}"
     for account in event.accounts:
         amounts = (account.equity, *(amount for each in account.holds for amount in (each.delta, each.requirement)))
-        if not all(amount.is_finite() for amount in (*amounts, *(units for _, units in account.positions))):
-            return f"account {account.venue}: an amount that is not finite"
+        if not all(map(_sane, (*amounts, *(units for _, units in account.positions)))):
+            return f"account {account.venue}: an amount that {BEYOND}"
         named = {each.asset for each in account.holds} - set(market.assets)
         named |= {symbol for symbol, _ in account.positions} - set(market.symbols)
         if named or any(each.requirement < 0 for each in account.holds):
@@ -177,13 +184,20 @@ def _wrong_margin(event: BalanceReport, market: Market) -> str | None:
     return None
 
 
-def _wrong_money(event: Event) -> str | None:
+def _wrong_price(event: Event) -> str | None:
     if isinstance(event, SourcePrice):
         return None if _positive(event.price) else f"price {event.price}"
-    if isinstance(event, Filled | Deleveraged):
-        worthless = isinstance(event, Deleveraged) and event.why == "expired" and event.price == 0
-        if not (event.price.is_finite() and (event.price > 0 or worthless)):
-            return f"price {event.price}"
+    if isinstance(event, BookSettled):
+        return None if 0 <= event.price < LARGEST else f"price {event.price}"
+    if not isinstance(event, Filled | Deleveraged):
+        return None
+    worthless = isinstance(event, Deleveraged) and event.why == "expired" and event.price == 0
+    return None if _sane(event.price) and (event.price > 0 or worthless) else f"price {event.price}"
+
+
+def _wrong_money(event: Event) -> str | None:
+    if (reason := _wrong_price(event)) is not None:
+        return reason
     amounts: tuple[Decimal, ...] = (event.amount,) if isinstance(event, CollateralMoved) else ()
     if isinstance(event, FundingPaid | BalanceReport | BookFunded | BookSettled):
         amounts = (event.cash,)
@@ -193,8 +207,12 @@ def _wrong_money(event: Event) -> str | None:
         amounts = (event.units, event.fee)
     elif isinstance(event, Deleveraged):
         amounts = (event.units,)
-    return None if all(amount.is_finite() for amount in amounts) else "an amount that is not finite"
+    return None if all(map(_sane, amounts)) else f"an amount that {BEYOND}"
+
+
+def _sane(amount: Decimal) -> bool:
+    return amount.is_finite() and -LARGEST < amount < LARGEST
 
 
 def _positive(value: float) -> bool:
-    return 0 < value < math.inf
+    return 0 < value < LARGEST

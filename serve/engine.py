@@ -11,7 +11,7 @@ from envs.instrument import View
 from envs.types import BadInput
 from serve import collateral, edge, facts, flattening, halting, hearing, margining, reconciling, resting
 from serve.clock import SECOND
-from serve.commands import Alert, Dropped, ModelChanged, Output
+from serve.commands import Alert, ModelChanged, Output
 from serve.deciding import Decider
 from serve.errors import OrderError, Refused, in_words
 from serve.events import (
@@ -112,15 +112,16 @@ class Engine:
         except Exception as error:  # dying with orders at the venue, at every restart anew, would be worse
             said = f"{type(event).__name__} raised {in_words(error)}"
             after = facts.broken(replace(state, time=max(state.time, event.time)), said)
+            after, told = facts.left_out(after, event, said)
             after, quieted = halting.progressed(state, after, self._patience)
-            return after, (*transitions(state, after), *quieted)
+            return after, (told, *transitions(state, after), *quieted)
 
     def _stepped(self, state: State, event: Event) -> tuple[State, Outputs]:
         """Facts first, then the breakers on what they made of the world, then what is to be done."""
         before, question = state, self._closed(state, event)
         state, outputs = self._applied(state, event)
         news = Heartbeat(event.time) if outputs else event  # of what was dropped nothing is known but that time passed
-        state = watched(state, self.setup.breakers, view(self.setup, state, news, question))
+        state = hearing.missed(watched(state, self.setup.breakers, view(self.setup, state, news, question)))
         state = self._fallen_back(before, self._believed(state, event))
         outputs += [*transitions(before, state), *_changed(before, state), *hearing.overtaken(before, state, event)]
         state, quieted = halting.progressed(before, state, self._patience)
@@ -139,17 +140,18 @@ class Engine:
     def _applied(self, state: State, event: Event) -> tuple[State, list[Output]]:
         """The facts of the event: one that is refused is counted and dropped, one that cannot be true halts."""
         if event.time < state.time:
-            return facts.broken(state, f"time went back by {(state.time - event.time) / SECOND:.3f} s"), []
-        state, name = self._faded(replace(state, time=event.time)), type(event).__name__
-        apply = self._facts.get(type(event))
+            words = f"time went back by {(state.time - event.time) / SECOND:.3f} s"
+            state, told = facts.left_out(facts.broken(state, words), event, words)
+            return state, [told]
+        state, apply = self._faded(replace(state, time=event.time)), self._facts.get(type(event))
         try:
             edge.checked(state, event, self.setup.market, self.setup.config)
             state = state if apply is None else apply(state, event)
             own = getattr(event, "asset", None)
             return self._revalued(state, own) if isinstance(event, REVALUED) else state, []
         except Refused as error:
-            dropped = {**state.dropped, name: state.dropped.get(name, 0) + 1}
-            return replace(state, dropped=dropped), [Dropped(state.time, name, str(error))]
+            state, told = facts.left_out(state, event, str(error))
+            return state, [told]
         except OrderError as error:
             return facts.broken(state, str(error)), []
 
@@ -170,7 +172,7 @@ class Engine:
         if set(state.pasts) != set(self.setup.market.assets):
             return facts.broken(state, "the session's assets are not those of its journal")
         orders = {
-            name: replace(unknown(order, event.time), asked_at=None) if order.reserved else order
+            name: replace(unknown(order, event.time), asked_at=None, late=0) if order.reserved else order
             for name, order in state.orders.items()
         }
         question, shadow = state.question, state.shadow
@@ -249,12 +251,12 @@ class Engine:
         return question if event.time - question.asked.time > limit else None
 
     def _believed(self, state: State, event: Event) -> State:
-        """A quote that was taken and that no market breaker doubts is traded on, and the margin measured at it."""
+        """While no market breaker doubts, what was quoted is traded on, and the margin measured at it."""
         if not isinstance(event, QuoteEvent) or state.quotes.get(event.asset) is not event:
             return state
         if doubt(state, self.setup.breakers) is not None:
             return state
-        state = replace(state, trusted={**state.trusted, event.asset: event})
+        state = replace(state, trusted=state.quotes)
         return margining.measured(state, self.setup, self.decider.sight)
 
     def _fallen_back(self, before: State, state: State) -> State:

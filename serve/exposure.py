@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from serve.ledger import ZERO
@@ -83,7 +83,7 @@ class Limited:
         """Greeks of the leg's asset, stress loss and notional."""
         asset = self._market.asset_of[symbol]
         valuation = state.valuations[asset]
-        greeks = [self._greek(state, asset, valuation, symbol, name) for name in GREEKS]
+        greeks = [each for name in GREEKS for each in self._greek(state, asset, valuation, symbol, name)]
         stress = self._stress(state, asset, valuation, symbol)
         return (*greeks, *stress, self._notional(state, symbol))
 
@@ -93,24 +93,33 @@ class Limited:
             return ()
         return (Measure(f"margin:{symbol}", *self._range(state, symbol, Decimal(1)), Decimal(1), cap.units, cap.units),)
 
-    def _greek(self, state: State, asset: str, valuation: Valuation, symbol: str, name: str) -> Measure:
+    def _greek(self, state: State, asset: str, valuation: Valuation, symbol: str, name: str) -> list[Measure]:
+        """From its target, and where that is not 0 on the whole too, which no target takes beyond the hard limit."""
         limit: Limit = getattr(self._limits.assets[asset], name)
         coins = state.ledger.coins.get(asset, ZERO) if name == "delta" else ZERO
-        low = high = exact(getattr(valuation.book, name)) + coins - exact(getattr(state.targets[asset], name))
+        target = exact(getattr(state.targets[asset], name))
+        low = high = exact(getattr(valuation.book, name)) + coins
         for each, leg in valuation.legs.items():
             bottom, top = self._range(state, each, exact(getattr(leg, name)))
             low, high = low + bottom, high + top
         own = exact(getattr(valuation.legs[symbol], name))
-        return Measure(f"{name}:{asset}", low, high, own, limit.soft, limit.hard, risk=True)
+        whole = Measure(f"{name}:{asset}", low, high, own, limit.hard, limit.hard, risk=True)
+        aimed = replace(whole, low=low - target, high=high - target, soft=limit.soft)
+        return [aimed] if target == 0 else [aimed, whole]
 
     def _stress(self, state: State, asset: str, valuation: Valuation, symbol: str) -> list[Measure]:
-        """One for each case: the loss in it, with the worst of the other assets', may not pass the limit."""
+        """One for each case: the loss in it, with the worst of the other assets', may pass neither the limit nor, where
+        that is more, the worst case as it is: what makes the worst case better is let through.
+        """
         others = sum((self._worst(state, other) for name, other in state.valuations.items() if name != asset), ZERO)
         limit = self._limits.stress_loss
         lows = self._cases(state, valuation)
         own = valuation.legs[symbol].stress
-        soft, hard = limit.soft - others, limit.hard - others
-        return [Measure("stress_loss", low, -UNBOUNDED, exact(own[j]), soft, hard) for j, low in enumerate(lows)]
+        bounds = limit.soft - others, limit.hard - others
+        return [
+            Measure("stress_loss", low, -UNBOUNDED, exact(own[j]), *bounds, already=-min(lows))
+            for j, low in enumerate(lows)
+        ]
 
     def _worst(self, state: State, valuation: Valuation) -> Decimal:
         return max(ZERO, -min(self._cases(state, valuation)))

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from decimal import Decimal
 from typing import Literal
 
+from serve.commands import Dropped
 from serve.errors import Refused
 from serve.events import (
     BookFunded,
@@ -13,6 +14,7 @@ from serve.events import (
     BookSettled,
     BookTraded,
     DecisionDue,
+    Event,
     JournalStalled,
     Listed,
     ModelOffered,
@@ -160,7 +162,15 @@ def operated(state: State, event: Operator, override_until: int, limits: Collect
         if not state.models.last_good:
             raise Refused("there is no last good model to go back to")
         return replace(state, models=rolled_back(state.models))
-    return replace(state, monitors={**state.monitors, **_moved(state, event)})
+    moved = replace(state, monitors={**state.monitors, **_moved(state, event)})
+    return replace(moved, flatten=None) if event.action == "halt" else moved
+
+
+def left_out(state: State, event: Event, reason: str) -> tuple[State, Dropped]:
+    """An event that is not acted on is counted and told."""
+    name = type(event).__name__
+    dropped = {**state.dropped, name: state.dropped.get(name, 0) + 1}
+    return replace(state, dropped=dropped), Dropped(state.time, name, reason)
 
 
 def broken(state: State, words: str) -> State:

@@ -10,10 +10,10 @@ from serve.states import RiskState
 
 
 def progressed(before: State, state: State, patience: float) -> tuple[State, list[Output]]:
-    """`patience`: milliseconds for the venue to answer. A flatten verifies for itself."""
+    """`patience`: milliseconds for the venue to answer. A flatten verifies for itself, until a halt ends it."""
     if state.risk is not RiskState.HALTED or state.flatten is not None:
         return (state if state.halt is None else replace(state, halt=None)), []
-    if before.risk is not RiskState.HALTED:
+    if before.risk is not RiskState.HALTED or before.flatten is not None:
         return replace(state, halt=Halt(state.time, state.time)), insisted(state)
     halt = state.halt
     if halt is None:

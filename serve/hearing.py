@@ -11,8 +11,10 @@ from serve.frozen import replace
 from serve.market import Market
 from serve.orders import Order, OrderEvent, Status, applied, unknown
 from serve.state import Record, State
-from serve.states import RiskState
+from serve.states import Monitor, RiskState
 
+LOOKS = 3  # without an answer, at an order that has expired, until people hear of it
+UNTOLD = (Status.UNKNOWN, Status.ABSENT)
 KEPT = 256  # orders remembered after their end, for messages that come late
 ENDED_SHORT = frozenset({Status.CANCELLED, Status.REJECTED, Status.LOST, Status.ABSENT})  # with a rest to hedge anew
 
@@ -21,7 +23,8 @@ def heard(state: State, event: OrderEvent, market: Market, session: str, retry: 
     """A new fill is money and is booked even where the order's state forbids it.
 
     Raises Refused for another's order, OrderError for one that bears our name and that we never sent.
-    What an order left undone is decided anew: at once if it rested or the venue does not have it, else at `retry`.
+    What an order left undone is decided anew: at once if it rested or the venue does not have it, else at `retry`. And
+    so, at once, is what fills after all of one that had ended: its work may have been done by another.
     """
     order = state.orders.get(event.order)
     if order is None:
@@ -36,7 +39,9 @@ def heard(state: State, event: OrderEvent, market: Market, session: str, retry: 
     except OrderError as error:
         return broken(_with(state, _counted(order, event)), str(error))
     state, asset = _with(state, now), market.asset_of[order.symbol]
-    if now.status not in ENDED_SHORT or order.status in ENDED_SHORT:
+    if order.status in ENDED_SHORT:
+        return state.owing(asset) if isinstance(event, Filled) else state
+    if now.status not in ENDED_SHORT:
         return state
     if isinstance(event, Absent) or order.rests:
         return state.owing(asset)
@@ -47,14 +52,30 @@ def chased(state: State, patience: float) -> tuple[State, list[Output]]:
     """Orders without an outcome for `patience` milliseconds are looked up by id, never sent again."""
     orders, outputs = dict(state.orders), list[Output]()
     for order in state.reserved:
-        restarted = order.status in (Status.UNKNOWN, Status.ABSENT) and order.asked_at is None
+        restarted = order.status in UNTOLD and order.asked_at is None
         since = order.sent_at if order.asked_at is None else order.asked_at
         if order.rests and order.status in (Status.ACCEPTED, Status.PARTIAL):
             since = max(since, order.expires_at)
         if restarted or state.time - since >= patience:
-            orders[order.id] = unknown(order, state.time)
+            late = order.late + (state.time >= order.expires_at) if order.status in UNTOLD else 0
+            orders[order.id] = replace(unknown(order, state.time), late=late)
             outputs.append(LookUp(state.time, order.id))
     return (replace(state, orders=orders) if outputs else state), outputs
+
+
+def missed(state: State) -> State:
+    """REDUCING for as long as the venue does not say what became of an order, asked again and again after its end:
+    nothing else is sent for its work, so that a person has to know.
+    """
+    lost = next((order for order in state.reserved if order.late > LOOKS and order.status in UNTOLD), None)
+    was = state.monitors.get("outcome", Monitor())
+    if (lost is None) == (was.level is RiskState.ACTIVE):
+        return state
+    now = Monitor()
+    if lost is not None:
+        words = f"order {lost.id} expired, {LOOKS} look-ups did not tell its outcome, and its hedge waits for it"
+        now = Monitor(RiskState.REDUCING, reason=words)
+    return replace(state, monitors={**state.monitors, "outcome": now})
 
 
 def overtaken(before: State, after: State, event: Event) -> list[Output]:

@@ -43,6 +43,11 @@ class AssetLimits(Section):
     gamma: Limit  # base units per 1 % of spot
     vega: Limit  # quote currency per volatility point
 
+    @property
+    def hard(self) -> dict[str, Decimal]:
+        """By greek."""
+        return {name: limit.hard for name, limit in self}
+
 
 class LegLimits(Section):
     order: Limit  # base units; a larger hedge goes out in slices
@@ -96,12 +101,13 @@ class Measure:
     soft: Decimal
     hard: Decimal
     risk: bool = False  # may not grow while shrinking
+    already: Decimal = Decimal(0)  # as much as this is no more than there is, though it is beyond the bound
 
     def room(self, wanted: Decimal, bound: Decimal) -> Decimal:
         """Units of `wanted`'s sign until the bound on |measure| is met."""
         if self.each == 0:
             return UNBOUNDED
-        up = (self.each > 0) == (wanted > 0)
+        bound, up = max(bound, self.already), (self.each > 0) == (wanted > 0)
         left = bound - self.high if up else bound + self.low
         return max(Decimal(0), left) / abs(self.each)
 
@@ -171,7 +177,8 @@ def _bounds(limits: Limits, wanted: Decimal, exposure: Exposure, rule: Rule) -> 
         lifted = measure.name in exposure.overridden
         bound, kind = (measure.hard, "hard") if lifted else (measure.soft, "soft")
         room = measure.room(wanted, bound)
-        yield room, f"{kind} limit {measure.name} is {bound:f}", measure in (size, value)
+        retried = measure in (size, value) or measure.name == "stress_loss"  # which the market moves too
+        yield room, f"{kind} limit {measure.name} is {bound:f}", retried
     if rule is Rule.SHRINKING:
         for measure in exposure.measures:
             if measure.risk:

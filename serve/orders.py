@@ -89,6 +89,7 @@ class Order:
     filled: Decimal = Decimal(0)
     trades: frozenset[str] = frozenset()  # the venue's ids of the fills counted
     asked_at: int | None = None  # last look-up
+    late: int = 0  # look-ups without an answer since it expired
     rests: bool = False  # in the book, until it expires
     withdrawn: bool = False  # we asked the venue to cancel it
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -11,9 +12,13 @@ from serve.commands import Ask, CancelOrder, Output
 from serve.config import Reconcile
 from serve.events import BalanceReport, Event, Heartbeat, OrdersReport, PositionsReport, Started
 from serve.facts import broken
+from serve.holding import Holding
+from serve.holdings import Book
 from serve.ledger import ZERO
 from serve.state import BALANCE, ORDERS, POSITIONS, REPORTS, TIME, State, VenueSide
+from serve.states import Monitor
 
+CLOCK = "clock_step"  # the breaker that a new measurement confirms or clears
 Report = OrdersReport | PositionsReport | BalanceReport
 
 
@@ -33,7 +38,7 @@ def reported(state: State, event: Report, session: str, symbols: tuple[str, ...]
 
 
 def asked(state: State, event: Event, every_seconds: float, rules: Reconcile) -> tuple[State, list[Output]]:
-    """The venue is asked for its reports and its time as often as the settings say, and soon again where it differs.
+    """The venue is asked for its reports and its time as often as the settings say, and soon again where one differs.
 
     Of legs on which the session has not agreed with it yet it is asked until it has.
     """
@@ -42,12 +47,14 @@ def asked(state: State, event: Event, every_seconds: float, rules: Reconcile) ->
     if due and isinstance(event, Started | Heartbeat):
         venue = replace(venue, asked_at=now, rechecks=0, rechecked_at=now)
         return replace(state, venue=venue), [*(Ask(now, what) for what in REPORTS), Ask(now, TIME)]
-    again = {*venue.mismatches} if venue.rechecks < rules.rechecks else set[str]()
+    off = state.monitors.get(CLOCK, Monitor()).suspicious
+    again = {*venue.mismatches, *([TIME] if off else [])} if venue.rechecks < rules.rechecks else set[str]()
     again |= {POSITIONS} if venue.unproven else set()
     if not again or now - venue.rechecked_at < rules.recheck_seconds * SECOND:
         return state, []
     venue = replace(venue, rechecks=venue.rechecks + 1, rechecked_at=now)
-    return replace(state, venue=venue), [Ask(now, what) for what in REPORTS if what in again]
+    asks: list[Output] = [Ask(now, what) for what in REPORTS if what in again]
+    return replace(state, venue=venue), [*asks, Ask(now, TIME)] if TIME in again else asks
 
 
 def strays(state: State, event: Event) -> list[Output]:
@@ -87,7 +94,23 @@ def _positions(state: State, event: PositionsReport, symbols: tuple[str, ...]) -
     found = {symbol: _differs(symbol, told, state.ledger.position(symbol)) for symbol in symbols}
     off = {symbol: words for symbol, words in found.items() if words is not None}
     wrong = next((words for symbol, words in off.items() if symbol not in crossed), None)
+    beside = {name: units for name, units in told.items() if name not in symbols}
+    if POSITIONS in venue.awaited:
+        venue = replace(venue, beside=beside)
+    wrong = wrong or _unexplained(venue.beside, beside, state.book)
     return replace(venue, positions=told, as_of=event.as_of, unproven=venue.unproven & off.keys()), wrong
+
+
+def _unexplained(began: Mapping[str, Decimal], held: Mapping[str, Decimal], book: Book) -> str | None:
+    """What is held beside the legs is as the session began with it, gone, or as much as the book has of something."""
+    news = {name: units for name, units in held.items() if units not in (ZERO, began.get(name))}
+    if not news:
+        return None
+    booked = defaultdict[Holding, Decimal](Decimal)
+    for each in book.holdings.values():
+        booked[replace(each, id="", units=ZERO)] += each.units
+    name = next((name for name, units in news.items() if units not in booked.values()), None)
+    return None if name is None else f"{news[name]:f} {name} is held, and neither our fills nor the book explain it"
 
 
 def _differs(symbol: str, told: Mapping[str, Decimal], held: Decimal) -> str | None:

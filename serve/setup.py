@@ -40,6 +40,12 @@ class Setup:
         return entry * SECOND
 
     @property
+    def quote_life(self) -> float:
+        """Milliseconds for which a quote is decided on: as long as `stale_input` calls none of its prices stale."""
+        rules = self.config.breakers["stale_input"]
+        return min(float(rules[name]["entry"]) for name in ("spot", "mark", "funding")) * SECOND
+
+    @property
     def margin_limit(self) -> float:
         """Distance to liquidation below which no account should come."""
         entry: float = self.config.breakers["margin_distance"]["entry"]

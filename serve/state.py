@@ -98,6 +98,7 @@ class VenueSide:
     heard: Mapping[str, int] = field(default_factory=dict)  # when each report last came
     resting: tuple[str, ...] = ()
     positions: Mapping[str, Decimal] = field(default_factory=dict)
+    beside: Mapping[str, Decimal] = field(default_factory=dict)  # what was held beside the legs as the session began
     as_of: int = 0  # of the positions
     cash_as_of: int = 0
     cash_start: Decimal | None = None  # its cash less ours when it first told

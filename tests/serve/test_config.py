@@ -104,6 +104,7 @@ def test_a_missing_limit_is_an_error(tmp_path: Path, path: str) -> None:
         ({"assets": [{"name": "BTC"}, {"name": "BTC"}]}, "one name"),
         ({"targets__ETH": TARGET}, "targets.ETH is unknown"),
         ({"targets__BTC__hedge_ratio": 1.6}, "hedge_ratio"),
+        ({"targets__BTC__delta": -20.5}, r"targets\.BTC\.delta is beyond its hard limit of 20"),
         ({"legs": [{"symbol": "BTC-C", "lot": "1", "strike": 5.0}]}, "strike or expiry alone"),
         ({"bands__calm_volatility": 9.0}, "calm reading"),
         ({"book": {"source": "file"}}, "book.path"),

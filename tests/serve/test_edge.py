@@ -23,6 +23,7 @@ from serve.errors import JournalBroken
 from serve.events import (
     Acknowledged,
     BalanceReport,
+    BookSettled,
     BookTraded,
     Event,
     Filled,
@@ -59,6 +60,7 @@ def target(**changes: float) -> TargetSet:
 
 BAD: list[tuple[Event, str]] = [
     *((quote(NOW, **{name: value}), name) for name in ("spot", "mark", "depth") for value in (NAN, 0.0, -1.0)),
+    (quote(NOW, mark=1e300), "mark 1e+300"),
     (quote(NOW, half_spread=1.0), "half_spread"),
     (quote(NOW, implied_volatility=NAN), "implied_volatility"),
     (quote(NOW, implied_volatility=21.0), "implied_volatility"),
@@ -87,9 +89,15 @@ BAD: list[tuple[Event, str]] = [
     (BalanceReport(NOW, START - 1, D(0), 0.0), "out of order"),
     (replace(call(NOW), premium=D("NaN")), "premium"),
     (call(NOW, units="Infinity", name="new"), "units"),
+    (call(NOW, units="1e400", name="new"), "units 1E+400"),
+    (replace(call(NOW, name="new"), premium=D("1e999999999")), "premium 1E+999999999"),
+    (BookSettled(NOW, "call-1", NAN, D(0)), "price nan"),
+    (BookSettled(NOW, "call-1", SPOT, D("-1e18")), "beyond all reason"),
     (call(NOW, bars=20_000, name="new"), "more than"),
     (target(hedge_ratio=1.6), "hedge_ratio"),
     (target(delta=NAN), "not finite"),
+    (target(delta=20.5), "delta 20.5 is beyond its hard limit of 20"),
+    (target(vega=-2e6), "vega -2e+06 is beyond its hard limit of 1000000"),
     (target(above=-1.0), "thresholds"),
     (target(below=NAN), "thresholds"),
     (target(), "a target of nothing"),
@@ -162,5 +170,5 @@ def test_a_book_in_a_file_is_read_as_it_grows_and_not_twice(tmp_path: Path) -> N
     third, fourth = book.saw(seen, state)
     assert isinstance(third, BookTraded)
     assert isinstance(fourth, Malformed)
-    again = BookFile(path, [first, second])
+    again = BookFile(path, [started(with_model=False, book={"source": "file", "path": str(path)}), first, second])
     assert [type(each) for each in again.saw(seen, state)] == [BookTraded, Malformed]

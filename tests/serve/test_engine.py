@@ -11,7 +11,7 @@ import torch
 from envs import decision
 from serve.clock import HOUR, SECOND
 from serve.codec import decode, encode
-from serve.commands import CancelOrder, Decision, Denied, Infer, Output, SubmitOrder, Transition
+from serve.commands import CancelOrder, Decision, Denied, Dropped, Infer, Output, SubmitOrder, Transition
 from serve.engine import Engine
 from serve.events import (
     Acknowledged,
@@ -188,9 +188,10 @@ def test_one_hedge_at_a_time() -> None:
     [(Acknowledged(START + 9, "test-000099"), "never sent"), (Heartbeat(START - 1), "time went back")],
 )
 def test_what_cannot_be_true_halts_until_a_person_looks(event: Event, words: str) -> None:
-    state, _ = fold([*opening(), event])
+    state, outputs = fold([*opening(), event])
     assert state.risk is RiskState.HALTED
     assert words in state.strictest()
+    assert len(of(Dropped, outputs)) == isinstance(event, Heartbeat), "what is not acted on is told so"
     clear = Operator(START + 10, "acknowledge", "ann", "checked", "integrity")
     assert fold([*opening(), event, clear])[0].risk is RiskState.REDUCING
     assert fold([*opening(), event, clear, clear])[0].risk is RiskState.ACTIVE

@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 
+from serve.clock import SECOND
 from serve.commands import Ask, CancelOrder, Decision, Flat, Output, SubmitOrder
 from serve.engine import Engine
 from serve.events import Cancelled, Event, Filled, Heartbeat, Operator, OrdersReport, PositionsReport
@@ -119,6 +120,20 @@ def test_neutralise_brings_delta_to_nothing_and_hedging_goes_on() -> None:
     assert isinstance(flat, Flat)
     assert (flat.mode, flat.positions) == ("neutralise", positions)
     assert state.risk is RiskState.FALLBACK
+
+
+@pytest.mark.parametrize("mode", ["", "close"])
+def test_without_a_fresh_price_all_can_be_closed_and_nothing_neutralised(mode: str) -> None:
+    """How much goes is known without a price; how much is neutral is not."""
+    state, at = worked(hedged(), START + 3)
+    state, _ = fold([Heartbeat(at + k * 900 * SECOND) for k in range(1, 6)], state)
+    at += 4501 * SECOND
+    state, outputs = fold([operator("flatten", at, mode), OrdersReport(at + 1, ())], state)
+    assert state.monitors["stale_input"].level is RiskState.REDUCING
+    sent = [each.units for each in outputs if isinstance(each, SubmitOrder)]
+    assert sent == ([-3] if mode else [])
+    _, outputs = fold([quote(at + 2)], state)
+    assert bool(of(SubmitOrder, outputs)) is not bool(mode)
 
 
 def test_a_report_from_before_confirms_nothing() -> None:

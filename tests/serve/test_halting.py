@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from serve.clock import SECOND
-from serve.commands import Alert, Ask, CancelOrder, Output, Quiet, SubmitOrder
+from serve.commands import Alert, Ask, CancelOrder, Dropped, Output, Quiet, SubmitOrder
 from serve.engine import Engine
 from serve.events import Acknowledged, Cancelled, Event, Heartbeat, Operator, OrdersReport, PositionsReport
 from serve.state import State
@@ -90,6 +90,24 @@ def test_a_flatten_asks_again_too(stage: str) -> None:
     assert {each.what for each in outputs if isinstance(each, Ask)} == asked
 
 
+@pytest.mark.parametrize("mode", ["", "close"])
+def test_a_halt_ends_a_flatten_that_runs(mode: str) -> None:
+    """What it has in flight is cancelled, and nothing more leaves, though to close all had halted already."""
+    before, name = resting()
+    state, outputs = fold(
+        Cancelled(AT - 1, name), told("flatten", AT, mode), OrdersReport(AT + 1, ()), quote(AT + 2), state=before
+    )
+    if mode == "close":
+        assert state.flatten is not None, "there is nothing to close yet"
+    state, outputs = fold(told("halt", AT + 3), state=state)
+    own = [CancelOrder(AT + 3, order.id) for order in state.reserved]
+    assert (state.risk, state.flatten, bool(own)) == (RiskState.HALTED, None, not mode)
+    assert of(outputs, CancelOrder, Ask) == [*own, Ask(AT + 3, "orders")]
+    gone = [Cancelled(AT + 4, order.order) for order in own]
+    state, outputs = fold(*gone, quote(LATER, 19_000.0), OrdersReport(LATER, ()), quote(10 * LATER), state=state)
+    assert (of(outputs, SubmitOrder), of(outputs, Quiet)) == ([], [Quiet(LATER, AT + 3)])
+
+
 def test_what_the_core_cannot_take_in_halts_and_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     before, name = resting()
 
@@ -101,6 +119,8 @@ def test_what_the_core_cannot_take_in_halts_and_is_left(monkeypatch: pytest.Monk
         state, outputs = fold(call(AT, name="call-2"), state=before)
     assert (state.risk, state.book, state.time) == (RiskState.HALTED, before.book, AT)
     assert of(outputs, CancelOrder) == [CancelOrder(AT, name)]
+    (dropped,) = of(outputs, Dropped)
+    assert (state.dropped, "a bug in" in str(dropped)) == ({"BookTraded": 1}, True), "who told it hears so"
     (alert,) = of(outputs, Alert)
     assert "BookTraded raised ZeroDivisionError: a bug in <object object at 0x…>;" in str(alert)
     gone = Cancelled(AT + 1, name)

@@ -8,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.clock import SECOND
+from serve.commands import Denied, SubmitOrder
+from serve.engine import Engine
+from serve.events import DecisionDue, Filled
 from serve.limits import (
     UNBOUNDED,
     AssetLimits,
@@ -21,6 +24,8 @@ from serve.limits import (
     Ruling,
     ruled,
 )
+from tests.serve.books import fold
+from tests.serve.support import START, call, opening, quote, started
 
 D = Decimal
 
@@ -110,6 +115,32 @@ def test_a_loss_has_one_side() -> None:
     case = Measure("stress_loss", D(-80), -UNBOUNDED, D(-10), D(100), D(200))
     assert rule("4", replace(FLAT, measures=(case,))).units == 2
     assert rule("-4", replace(FLAT, measures=(case,))).units == -4
+
+
+def test_what_makes_the_worst_case_no_worse_is_let_through_and_the_rest_tried_again() -> None:
+    """Up it would lose 150 and down 130, of 100: units that gain 10 up and lose 10 down may go until both lose 150."""
+    up = Measure("stress_loss", D(-150), -UNBOUNDED, D(10), D(100), D(100), already=D(150))
+    beyond = replace(FLAT, measures=(up, replace(up, low=D(-130), each=D(-10))))
+    ruling = rule("4", beyond)
+    assert (ruling.units, ruling.again, ruling.reason) == (2, True, "soft limit stress_loss is 100")
+    assert rule("-4", beyond).units == 0
+
+
+def test_beyond_the_stress_limit_a_hedge_that_makes_the_worst_case_better_is_not_cut() -> None:
+    """Of a straddle after a fall: what is sold takes a rise from 17,000 to 35,000 lost, and a fall from 46,000 off."""
+    tight = {"soft": "30000", "hard": "30000"}
+    first = started(with_model=False, limits__stress_loss=tight, execution__slice_seconds=60.0)
+    engine, sold = Engine.opened(first), call(START + 2)
+    put = replace(sold, holding=replace(sold.holding, id="put-1", right="put"))
+    state, outputs = fold(engine, [first, *opening()[1:], put])
+    while sent := [each for each in outputs if isinstance(each, SubmitOrder)]:
+        fills = [Filled(START + 3, each.order, "1", each.units, D(20_000), D(0)) for each in sent]
+        state, outputs = fold(engine, list(fills), state)
+    at = START + 61 * SECOND
+    state, outputs = fold(engine, [quote(at, 19_500.0), DecisionDue(at + 1)], state)
+    (order,) = (each for each in outputs if isinstance(each, SubmitOrder))
+    assert order.units < -4
+    assert not [each for each in outputs if isinstance(each, Denied)]
 
 
 def test_an_option_leg_is_measured_by_its_own_greeks() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from serve.clock import SECOND
-from serve.commands import Ask, CancelOrder, LookUp, SubmitOrder
+from serve.commands import Alert, Ask, CancelOrder, LookUp, SubmitOrder
 from serve.events import Absent, Acknowledged, Heartbeat, Operator
 from serve.orders import Status
 from serve.states import RiskState
@@ -23,6 +23,22 @@ def test_an_unknown_outcome_is_looked_up_and_never_sent_again() -> None:
     state, outputs = fold([*opening(), reply(), *quiet, Absent(START + 40 * SECOND, "test-000001")])
     assert state.orders["test-000001"].status is Status.LOST
     assert state.question is not None, "the hedge is decided anew, under a new request"
+
+
+def test_of_an_outcome_that_never_becomes_known_people_hear_once() -> None:
+    """Its asset's hedge waits for it; once it is known the hedge goes on, and the state with it."""
+    quiet = [Heartbeat(START + k * 11 * SECOND) for k in range(1, 10)]
+    state, outputs = fold([*opening(), reply(), *quiet[:5]])
+    assert (state.risk, of(Alert, outputs)) == (RiskState.ACTIVE, []), "it expired after the second look-up"
+    state, outputs = fold([*opening(), reply(), *quiet])
+    (alert,) = of(Alert, outputs)
+    assert "order test-000001 expired, 3 look-ups did not tell its outcome" in str(alert)
+    assert (state.risk, len(of(LookUp, outputs))) == (RiskState.REDUCING, 9)
+    works = [each for k in range(1, 10) for each in (quiet[k - 1], Acknowledged(quiet[k - 1].time, "test-000001"))]
+    assert fold([*opening(), reply(), *works[:-1], Heartbeat(START + 100 * SECOND)])[0].risk is RiskState.ACTIVE
+    for known in (Absent(START + 100 * SECOND, "test-000001"), Acknowledged(START + 100 * SECOND, "test-000001")):
+        state, _ = fold([*opening(), reply(), *quiet, known])
+        assert state.risk is RiskState.ACTIVE
 
 
 def test_an_order_that_turns_up_after_it_was_absent_is_cancelled() -> None:

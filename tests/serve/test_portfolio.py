@@ -19,6 +19,7 @@ from serve.events import (
     Event,
     Filled,
     Inference,
+    Operator,
     Rejected,
     TargetSet,
 )
@@ -144,6 +145,16 @@ def test_what_a_target_does_not_name_stays() -> None:
 def test_a_delta_target_moves_the_hedge_by_as_much() -> None:
     plain, steered = hedged(sold(START + 2)), hedged(target(START + 2, delta=3.0), sold(START + 3))
     assert steered.ledger.position("BTC-PERP") - plain.ledger.position("BTC-PERP") == 3
+
+
+def test_under_reducing_a_target_buys_no_risk() -> None:
+    """Nearer to it is further from neutral: only what is short may be bought back."""
+    state = hedged(target(START + 2, delta=-3.0), sold(START + 3))
+    people = [Operator(START + 8, action, "ann", "drill", "") for action in ("halt", "resume")]
+    state, outputs = fold(analytic(), [*people, target(START + 9, delta=9.0)], state)
+    assert state.risk is RiskState.REDUCING
+    short = net(state, state.valuations["BTC"], 0.0).delta
+    assert float(orders(outputs)["BTC-PERP"]) == pytest.approx(-short, abs=0.001)
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.5, 1.5])

@@ -10,7 +10,17 @@ import pytest
 from serve.clock import SECOND
 from serve.commands import Ask, CancelOrder, Decision, Output, SubmitOrder
 from serve.engine import Engine
-from serve.events import BalanceReport, Cancelled, DecisionDue, Event, Filled, Heartbeat, OrdersReport, PositionsReport
+from serve.events import (
+    BalanceReport,
+    Cancelled,
+    DecisionDue,
+    Event,
+    Filled,
+    Heartbeat,
+    OrdersReport,
+    PositionsReport,
+    VenueTime,
+)
 from serve.reconciling import mismatch
 from serve.state import State
 from serve.states import RiskState
@@ -83,6 +93,30 @@ def test_positions_are_compared_as_of_their_own_time(units: Decimal | None, as_o
     assert words is None or (found is not None and words in found)
 
 
+@pytest.mark.parametrize(
+    ("beside", "explained"),
+    [
+        ({"OLD": 7}, True),  # as the session began
+        ({}, True),  # expired
+        ({"OLD": 7, "CALL": -10}, True),  # the book's
+        ({"OLD": 8}, False),
+        ({"OLD": 7, "ETH": 500}, False),
+    ],
+)
+def test_what_is_held_beside_the_legs_is_explained_or_halts(beside: dict[str, int], explained: bool) -> None:
+    _, orders, _, *rest = opening()
+    before = [started(with_model=False), orders, PositionsReport(START, START, (("OLD", D(7)),)), *rest]
+    state, outputs = fold(before)
+    (order,) = (each for each in outputs if isinstance(each, SubmitOrder))
+    filled = Filled(START + 3, order.order, "1", order.units, D(20_000), D(2))
+    held = ((PERP, order.units), *((name, D(units)) for name, units in beside.items()))
+    state, _ = fold([filled, PositionsReport(START + 9, START + 9, held)], state)
+    words = "neither our fills nor the book explain it"
+    assert (words in str(mismatch(state.venue)), state.risk is RiskState.HALTED) == (not explained, False)
+    state, _ = fold([PositionsReport(START + 10, START + 10, held)], state)
+    assert (state.risk is RiskState.HALTED) is not explained
+
+
 def test_after_a_restart_a_leg_waits_until_a_report_proves_it() -> None:
     """One that differs while an order is in flight does not, and is asked for again."""
     state, outputs = fold([started(with_model=False), *opening()[1:]])
@@ -134,6 +168,16 @@ def test_a_report_that_does_not_agree_is_asked_for_again_soon_and_not_for_ever()
     assert {after: what for after, what in asked.items() if what} == {30: ["positions"], 60: ["positions"]}
     _, outputs = fold([Heartbeat(START + 2 * HOUR)], state)
     assert len([each for each in outputs if isinstance(each, Ask)]) == 4
+
+
+@pytest.mark.parametrize(("skew", "asked"), [(600, ["time"]), (0, [])])
+def test_a_clock_that_is_off_is_measured_again_soon(skew: int, asked: list[str]) -> None:
+    """Else a second measurement, which alone confirms it, would come with the next usual question."""
+    state, _ = fold([Heartbeat(START + HOUR), VenueTime(START + HOUR + 1, skew, 5)], hedged())
+    state, outputs = fold([quote(START + HOUR + 31 * SECOND)], state)
+    assert [each.what for each in outputs if isinstance(each, Ask)] == asked
+    state, _ = fold([VenueTime(START + HOUR + 32 * SECOND, skew, 5)], state)
+    assert (state.risk is RiskState.HALTED) is bool(skew)
 
 
 def test_a_report_that_agrees_in_time_is_not_asked_for_again() -> None:
