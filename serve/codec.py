@@ -24,7 +24,18 @@ _TYPES: dict[str, type[Event] | type[Output]] = {
 
 def encode(item: Event | Output) -> bytes:
     """Keys sorted, no spaces; Decimals as text, floats by their shortest round trip, infinities and NaN as text."""
-    return canonical({"type": type(item).__name__, **vars(item)})
+    return canonical(_fields(item))
+
+
+def recorded(event: Event) -> tuple[Event, bytes]:
+    """The event and its bytes, which say the very same; half of a surrogate pair, which UTF-8 does not have, is `?`."""
+    try:
+        return event, encode(event)
+    except UnicodeEncodeError:
+        body = canonical(_fields(event), "replace")
+        clean = decode(body)
+        assert isinstance(clean, Event), "it was encoded from one"
+        return clean, body
 
 
 def decode(body: bytes) -> Event | Output:
@@ -34,21 +45,27 @@ def decode(body: bytes) -> Event | Output:
         kind: Any = _TYPES[raw.pop("type")]
         made: Event | Output = _reader(kind)(raw)
         return made
-    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise JournalBroken(f"no event or output: {body[:80]!r} ({error})") from None
 
 
-def canonical(value: Any) -> bytes:
+def canonical(value: Any, errors: str = "strict") -> bytes:
+    """`errors`: as of `str.encode`."""
     try:
-        return _CANONICAL.encode(value).encode()
+        text = _CANONICAL.encode(value)
     except ValueError:  # not finite
-        return _CANONICAL.encode(_plain(value)).encode()
+        text = _CANONICAL.encode(_plain(value))
+    return text.encode(errors=errors)
 
 
 def digest(value: bytes | str | Sequence[float]) -> str:
     """SHA-256, hexadecimal."""
     data = value.encode() if isinstance(value, str) else value
     return hashlib.sha256(data if isinstance(data, bytes) else canonical(tuple(data))).hexdigest()
+
+
+def _fields(item: Event | Output) -> dict[str, Any]:
+    return {"type": type(item).__name__, **vars(item)}
 
 
 def _other(value: Any) -> Any:

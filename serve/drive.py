@@ -78,6 +78,7 @@ def drive(runner: Runner, feed: Feed, book: Book, floor: Floor, people: People, 
         elif not feed.ended:
             _fire(runner, floor, clock, timers)
     _fire(runner, floor, clock, timers)
+    runner.withdraw()
     for _ in range(ROUNDS):
         floor.settle()
         _handled(runner, floor.passed(clock.now()))

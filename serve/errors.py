@@ -43,6 +43,10 @@ class InboxError(ServeError):
     """What persons tell cannot be read or recorded."""
 
 
+class IdUsed(InboxError):
+    """The id of what is told was another instruction's."""
+
+
 def in_words(error: Exception) -> str:
     """Its kind and what it says, without places in memory: a replay says the same."""
     return f"{type(error).__name__}: {ADDRESS.sub('0x…', str(error))}"

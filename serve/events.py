@@ -29,6 +29,7 @@ class Started(Event):
     trained: str  # what the model was trained on; empty where none is loaded
     model: str  # SHA-256 of the weights; empty where none is loaded
     venue: str = ""  # what an exchange's ids and contracts were, as JSON; empty where nothing is sent to one
+    computed: str = ""  # by which torch, with which of the processor's instructions; another may round differently
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,13 @@ class Follow:
         return self._waiting.take()
 
     def _read(self, now: int) -> None:
-        for row in csv.reader(self._lines.new()):
+        """Line by line, so that a quotation mark which nothing closes spoils its own alone."""
+        for line in self._lines.new():
+            try:
+                (row,) = csv.reader([line])
+            except csv.Error as error:
+                self._waiting.put(Malformed(now, self._lines.path.name, line, f"no tick ({error})"))
+                continue
             if not self._header:
                 self._header = row
             else:

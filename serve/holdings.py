@@ -25,7 +25,6 @@ from serve.events import Holding
 
 DTYPE = torch.float64
 ZERO = Decimal(0)
-KEPT_TRADES = 1024  # ids remembered, against a trade that is told twice
 _PARAMETERS = {"option": ("strike",), "liquidity_position": ("lower", "upper", "entry")}
 N = TypeVar("N")
 Key = tuple[int, str, str, str, str]  # asset, kind, right of an American option, settlement, style
@@ -141,18 +140,18 @@ class Book:
     peak: Mapping[str, Decimal] = field(
         default_factory=dict
     )  # by asset: most units, long and short, since it was empty
-    trades: tuple[str, ...] = ()  # ids of the last that had one
+    trades: tuple[frozenset[str], ...] = ()  # ids of those that had one, as `_with_id` keeps them
 
     def traded(self, holding: Holding, trade: str = "") -> Book:
         """With its units added. Raises Refused where the id stands for something else, or the trade was told before."""
-        if trade and trade in self.trades:
+        if trade and any(trade in each for each in self.trades):
             raise Refused(f"trade {trade} of {holding.id} repeats")
         was = self.holdings.get(holding.id)
         units = holding.units if was is None else was.units + holding.units
         if was is not None and replace(was, units=units) != replace(holding, units=units):
             raise Refused(f"{holding.id} is in the book on other terms")
         book = self._with({**self.holdings, holding.id: replace(holding, units=units)}, holding.asset)
-        return replace(book, trades=(*self.trades, trade)[-KEPT_TRADES:]) if trade else book
+        return replace(book, trades=_with_id(self.trades, trade)) if trade else book
 
     def settled(self, name: str) -> Book:
         """Without a holding. Raises Refused for one that is not there."""
@@ -181,6 +180,16 @@ class Book:
         if gross > 0:
             peaks[asset] = max(gross, self.peak.get(asset, ZERO))
         return replace(self, holdings=kept, peak=peaks)
+
+
+def _with_id(kept: tuple[frozenset[str], ...], name: str) -> tuple[frozenset[str], ...]:
+    """In sets whose sizes are different powers of two: of n ids each is copied log2 n times at most, as books share
+    their sets.
+    """
+    new = frozenset((name,))
+    while kept and len(kept[-1]) <= len(new):
+        new, kept = new | kept[-1], kept[:-1]
+    return (*kept, new)
 
 
 def bars_left(expiry: int | None, now: int, bar: int, life: int) -> int:

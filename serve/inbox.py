@@ -31,7 +31,8 @@ from sqlalchemy.schema import CreateTable
 from serve import codec
 from serve.bounded import Bounded, T
 from serve.database import brief, connected, file_of
-from serve.errors import InboxError, JournalBroken
+from serve.errors import IdUsed, InboxError, JournalBroken
+from serve.event import Event
 from serve.instructions import Instruction as Instruction
 from serve.instructions import Operator
 
@@ -71,14 +72,18 @@ class Inbox:
         self._called(_made)
 
     def tell(self, instruction: Instruction) -> str:
-        """On disk on return: the id that its answer comes under. One that bears an id told before is not told again."""
+        """On disk on return: the id that its answer comes under. The same under an id told before is not told again.
+
+        Raises IdUsed where that id was told for anything else.
+        """
         name = instruction.command or uuid.uuid4().hex
         action = instruction.action if isinstance(instruction, Operator) else type(instruction).__name__
-        row = {"id": name, "action": action, "body": codec.encode(replace(instruction, command=name))}
+        told, body = codec.recorded(replace(instruction, command=name))
+        row = {"id": name, "action": action, "body": body}
         try:
             self._called(lambda connection: connection.execute(insert(COMMANDS), row))
         except IntegrityError:
-            return name
+            self._same(name, told)
         return name
 
     def waiting(self) -> tuple[Waiting, ...]:
@@ -104,6 +109,13 @@ class Inbox:
     def close(self) -> None:
         self._bounded.end()
         self._engine.dispose()
+
+    def _same(self, name: str, told: Event) -> None:
+        """As was told under its id before, but for the time."""
+        query = select(COMMANDS.c.body).where(COMMANDS.c.id == name)
+        before = _read(name, bytes(self._called(lambda connection: connection.execute(query).scalar_one()))).told
+        if before is None or replace(before, time=told.time) != told:
+            raise IdUsed(f"id {name} was used for something else; nothing was told: choose another") from None
 
     def _called(self, work: Callable[[Connection], T]) -> T:
         """In a transaction of its own. After a failure the next call begins with a new connection."""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
 
+import torch
+
 from serve import codec
 from serve.clock import Clock, VirtualClock
 from serve.commands import Alert, Ask, CancelOrder, Infer, LookUp, Output, SubmitOrder
@@ -124,9 +126,9 @@ class Runner:
             raise self._broken
         waiting = deque([event])
         while waiting:
-            now = self._arrived(waiting.popleft())
+            now, body = codec.recorded(self._arrived(waiting.popleft()))
             outputs = self.core.step(now)
-            self._unwritten += [codec.encode(now), *map(codec.encode, outputs)]
+            self._unwritten += [body, *map(codec.encode, outputs)]
             if (
                 isinstance(now, _ONCE)
                 or len(self._unwritten) >= WAITING
@@ -147,9 +149,13 @@ class Runner:
                 self._timed(bodies)
         except JournalError as error:
             self._broken = error
-            for order in self.state.reserved:
-                self._venue.cancel(CancelOrder(self.state.time, order.id))
+            self.withdraw()
             raise
+
+    def withdraw(self) -> None:
+        """Nothing of ours is left at the venue by one that stops; what became of it is looked up at the next start."""
+        for order in self.state.reserved:
+            self._venue.cancel(CancelOrder(self.state.time, order.id))
 
     def _timed(self, bodies: list[bytes]) -> None:
         """A slow commit is an event, and so is the first quick one after it."""
@@ -187,24 +193,36 @@ def replayed(
     Raises JournalBroken, or ReplayMismatch at the first output that the core does not make again byte for byte.
     """
     journal.verify()
-    core, events, expected = Core(), list[Event](), deque[bytes]()
+    core, events, expected, written = Core(), list[Event](), deque[bytes](), ""
     for entry in journal.read():
         item = codec.decode(entry.body)
         if isinstance(item, Event):
-            _exhausted(expected, entry.sequence)
+            _exhausted(expected, entry.sequence, written)
+            written = item.computed if isinstance(item, Started) else written
             outputs = core.step(item)
             expected.extend(codec.encode(output) for output in outputs)
             events.append(item)
             if told is not None:
                 told(item, outputs)
         elif not expected or expected.popleft() != entry.body:
-            raise ReplayMismatch(
-                f"entry {entry.sequence} is not what the core makes of the same events: {entry.body!r}"
+            raise _mismatch(
+                f"entry {entry.sequence} is not what the core makes of the same events: {entry.body!r}", written
             )
-    _exhausted(expected, journal.head[0] + 1)
+    _exhausted(expected, journal.head[0] + 1, written)
     return core, events
 
 
-def _exhausted(expected: deque[bytes], sequence: int) -> None:
+def computed() -> str:
+    """By what this process computes, as `Started` keeps it."""
+    return f"torch {torch.__version__} with {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _exhausted(expected: deque[bytes], sequence: int, written: str) -> None:
     if expected:
-        raise ReplayMismatch(f"before entry {sequence} the core gives {expected[0]!r}, which was not recorded")
+        raise _mismatch(f"before entry {sequence} the core gives {expected[0]!r}, which was not recorded", written)
+
+
+def _mismatch(words: str, written: str) -> ReplayMismatch:
+    here = computed()
+    other = f"; it was computed by {written}, and here by {here}" if written not in ("", here) else ""
+    return ReplayMismatch(words + other)

@@ -12,7 +12,7 @@ from agents import card
 from envs.task import Task
 from envs.types import BadInput
 from serve.bookfile import BookFile
-from serve.clock import Clock
+from serve.clock import SECOND, Clock, show
 from serve.codec import canonical
 from serve.commands import Output, SubmitOrder
 from serve.config import ServeConfig
@@ -30,7 +30,7 @@ from serve.people import People
 from serve.policy import NetworkPolicies
 from serve.promoting import Loader, fitting, load, offered, promoted, ranges
 from serve.reconciling import mismatch
-from serve.runner import Core, Runner, replayed
+from serve.runner import Core, Runner, computed, replayed
 from serve.source import Source as Source
 from serve.state import State
 from serve.venues.floor import Floor, Place, Sent
@@ -54,6 +54,7 @@ class Basis:
             trained="" if self.model is None else ranges(self.model.card),
             model="" if self.model is None else self.model.card.weights_sha256,
             venue=venue,
+            computed=computed(),
         )
 
 
@@ -107,6 +108,7 @@ def _hedged(
 ) -> Core:
     """The session, from its start to its end."""
     clock, floor = place.clock, place.floor
+    _later(core.state, clock.now(), config.clocks.future_seconds)
     policies = NetworkPolicies(clock, config.clocks.inference_seconds)
     ground = _deciding(ground, policies, core, past, config)
     inbox = journal.inbox()
@@ -134,8 +136,19 @@ def _hedged(
         runner.flush()
     finally:
         notifier.stopping()
+        runner.withdraw()
         inbox.close()
     return core
+
+
+def _later(state: State | None, now: int, future_seconds: float) -> None:
+    """Raises StartRefused for a clock behind the journal: the core's time would stand still until it has caught up."""
+    ahead = 0 if state is None else state.time - now
+    if ahead > future_seconds * SECOND:
+        raise StartRefused(
+            f"the journal's last entry, of {show(now + ahead)}, is {ahead // SECOND} s ahead of this clock; set the "
+            "clock right; if it was wrong when the journal was written, wait so long, or begin a new journal"
+        )
 
 
 def begun(runner: Runner, started: Started, floor: Floor, clock: Clock) -> None:

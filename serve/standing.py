@@ -5,18 +5,31 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import chain, pairwise
 from typing import Any
 
 from serve import codec
 from serve.clock import show
 from serve.commands import Alert, Decision, ModelChanged, Output, Proposal, SubmitOrder, Transition
-from serve.events import Cancelled, CollateralMoved, Deleveraged, Event, Filled, Operator, Rejected, Started, TargetSet
+from serve.events import (
+    Absent,
+    Cancelled,
+    CollateralMoved,
+    Deleveraged,
+    Event,
+    Filled,
+    Operator,
+    Rejected,
+    Started,
+    TargetSet,
+)
 from serve.inbox import Inbox, Instruction
 from serve.journal import Journal
 from serve.ledger import ZERO
 
 ALERTS = 5  # shown, the latest
 QUOTE = b'"type":"QuoteEvent"'  # in the bodies that say nothing here
+FILLED, DROPPED = b'"type":"Filled"', b'"type":"Dropped"'
 ENDED = (Cancelled, Rejected)
 
 
@@ -41,7 +54,7 @@ class Standing:
         """One entry more."""
         if isinstance(item, Filled):
             self._fill(item)
-        elif isinstance(item, ENDED):
+        elif isinstance(item, ENDED) or (isinstance(item, Absent) and self._expired(item)):
             self.open.pop(item.order, None)
         elif isinstance(item, SubmitOrder):
             self.open[item.order] = item
@@ -100,6 +113,11 @@ class Standing:
         lines += [f"Alert {show(each.time)}: {each.text}." for each in self.alerts]
         return [*lines, *(f"Waiting: {each}." for each in self.waiting)]
 
+    def _expired(self, event: Absent) -> bool:
+        """What the venue does not have then it never gets: the order is lost."""
+        order = self.open.get(event.order)
+        return order is not None and event.time > order.expires_at
+
     def _fill(self, event: Filled) -> None:
         """Each trade once, as the ledger books it."""
         symbol = self._symbols.get(event.order)
@@ -129,9 +147,11 @@ class Standing:
 def standing(journal: Journal, inbox: Inbox) -> Standing:
     """Raises JournalError or InboxError where either cannot be read."""
     found, body = Standing(), b""
-    for entry in journal.read():
+    for entry, after in pairwise(chain(journal.read(), (None,))):
+        assert entry is not None, "only the last is"
         found.entries, body = entry.sequence, entry.body
-        if QUOTE not in body:
+        refused = FILLED in body and after is not None and DROPPED in after.body  # by the core, at once
+        if QUOTE not in body and not refused:
             found.heard(codec.decode(body))
     if body:
         found.time = codec.decode(body).time

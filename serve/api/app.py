@@ -20,7 +20,7 @@ from serve.api import booking, reading, telling
 from serve.api.guard import Denial, Guard
 from serve.api.stream import Broadcast
 from serve.clock import SECOND
-from serve.errors import ServeError
+from serve.errors import IdUsed, ServeError
 
 DASHBOARD = Path(__file__).parents[1] / "dashboard"
 PLOTLY = Path(str(files("plotly") / "package_data" / "plotly.min.js"))
@@ -53,6 +53,7 @@ def made(broadcast: Broadcast, guard: Guard, hosts: Sequence[str] = LOCAL) -> Fa
     app.include_router(telling.routes(broadcast.inbox, guard))
     app.include_router(booking.routes(broadcast.inbox, guard))
     app.add_exception_handler(Denial, _denied)
+    app.add_exception_handler(IdUsed, _used)
     app.add_exception_handler(ServeError, _unavailable)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
     app.add_middleware(Headed)
@@ -86,6 +87,10 @@ async def _denied(request: Request, error: Exception) -> Response:
     if error.after is not None:
         headers["Retry-After"] = str(-(-error.after // SECOND))
     return JSONResponse({"detail": str(error)}, error.status, headers)
+
+
+async def _used(request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": str(error)}, 409)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

@@ -30,6 +30,7 @@ class Guard:
     tokens: Tokens
     clock: Clock
     _wrong: dict[str, deque[int]] = field(default_factory=dict)  # times, by address
+    _right: dict[tuple[str, str], None] = field(default_factory=dict)  # address and name of tokens that were
     _asked: dict[tuple[str, bool], deque[int]] = field(default_factory=dict)
     _one: Lock = field(default_factory=Lock)
 
@@ -46,28 +47,38 @@ class Guard:
             return self._checked(header, address, needs)
 
     def _checked(self, header: str | None, address: str, needs: Scope) -> str:
-        self._locked(address)
-        name, scope = self._known(header, address)
+        kind, _, rest = (header or "").partition(" ")
+        token = rest.strip() if kind.lower() == "bearer" else ""
+        locked = self._locked(address, token)
+        if header is None:
+            raise Denial(401, "send a token as `Authorization: Bearer NAME.SECRET`")
+        name, scope = self._known(token, address)
+        if not locked:  # whoever guesses from where another works gains nothing by the other's token
+            self._wrong.pop(address, None)
         if scope < needs:
             raise Denial(403, f"{name} may {scope.name.lower()}; this takes the scope {needs.name.lower()}")
         self._paced(name, needs is not Scope.READ)
         return name
 
-    def _known(self, header: str | None, address: str) -> tuple[str, Scope]:
-        if header is None:
-            raise Denial(401, "send a token as `Authorization: Bearer NAME.SECRET`")
-        kind, _, token = header.partition(" ")
-        found = self.tokens.scope(token.strip()) if kind.lower() == "bearer" else None
-        if found is None:
+    def _known(self, token: str, address: str) -> tuple[str, Scope]:
+        if (found := self.tokens.scope(token)) is None:
             self._guessed(address)
             raise Denial(401, "the token is wrong")
-        self._wrong.pop(address, None)
+        self._right[address, found[0]] = None
+        if len(self._right) > ADDRESSES:
+            self._right.pop(next(iter(self._right)))
         return found
 
-    def _locked(self, address: str) -> None:
+    def _locked(self, address: str, token: str) -> bool:
+        """Whether the address is; a token that was right there before it was passes all the same, and no other is even
+        looked at.
+        """
         now, wrong = self.clock.now(), self._wrong.get(address, deque())
-        if len(wrong) >= GUESSES and (left := wrong[-1] + SPELL - now) > 0:
+        if len(wrong) < GUESSES or (left := wrong[-1] + SPELL - now) <= 0:
+            return False
+        if (address, self.tokens.known(token)) not in self._right:
             raise Denial(429, f"{GUESSES} wrong tokens came from {address}; it is locked out for a while", left)
+        return True
 
     def _guessed(self, address: str) -> None:
         wrong = self._wrong.pop(address, deque(maxlen=GUESSES))

@@ -72,7 +72,8 @@ class Answer(BaseModel):
 
 
 LATER: dict[int | str, dict[str, Any]] = {
-    202: {"model": Answer, "description": "Recorded; no hedger has taken it yet. A halt holds already."}
+    202: {"model": Answer, "description": "Recorded; no hedger has taken it yet. A halt holds already."},
+    409: {"model": Problem, "description": "The id was told for something else; nothing is recorded."},
 }
 
 

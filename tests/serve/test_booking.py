@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,14 +15,26 @@ from serve import codec
 from serve.bookfile import BookFile
 from serve.clock import HOUR
 from serve.config import ServeConfig
-from serve.events import BookFunded, BookSettled, BookTraded, Event, Holding, Malformed
+from serve.errors import FeedError, Refused
+from serve.events import BookFunded, BookSettled, BookTraded, Event, Holding, Malformed, Started
+from serve.holdings import Book
 from serve.journal import Journal
 from serve.session import Source, run
 from serve.state import State
-from tests.serve.support import SPOT, START, write_bars
+from tests.serve.support import SPOT, START, started, write_bars
 
 HELD = Holding("9-block", "BTC", "option", Decimal("-4"), START + 30 * HOUR, "call", SPOT)
 SOLD = BookTraded(START, HELD, Decimal(2000), trade="t-1")
+
+
+FUNDED = BookFunded(START, "9-block", Decimal(1))
+WORSE = BookSettled(START, "9-block", float("nan"), Decimal(0))
+
+
+def session(path: Path | None) -> Started:
+    """One whose book is told by a file, or by the desk on paper."""
+    book = {"source": "desk"} if path is None else {"source": "file", "path": str(path)}
+    return started(with_model=False, book=book)
 
 
 def line(event: Event, **more: object) -> str:
@@ -89,9 +102,55 @@ def test_a_file_with_a_wrong_line_is_not_told_at_all(tmp_path: Path, text: str, 
 def test_what_was_told_otherwise_does_not_count_as_a_line_of_the_book_file(tmp_path: Path) -> None:
     """Else a restart would skip a trade of the file that is not journalled."""
     path = tmp_path / "book.jsonl"
-    settled, funded = BookSettled(START, "9-block", SPOT, Decimal(-5)), BookFunded(START, "9-block", Decimal(1))
+    settled, funded = BookSettled(START, "9-block", SPOT, Decimal(-5)), FUNDED
     path.write_text(line(SOLD) + line(settled))
     told = BookTraded(START, HELD, Decimal(2000), who="ann", command="c-1")
-    past = [told, BookFunded(START, "9-block", Decimal(1), who="ann", command="c-2"), SOLD]
+    past = [session(path), told, replace(funded, who="ann", command="c-2"), SOLD]
     assert BookFile(path, past).fresh(START) == (settled,)
-    assert BookFile(path, [SOLD, funded]).fresh(START) == ()
+    assert BookFile(path, [*past, settled]).fresh(START) == ()
+
+
+def test_what_another_source_told_is_no_line_of_the_book_file(tmp_path: Path) -> None:
+    """The desk on paper sold the very same before the settings named a file."""
+    path = tmp_path / "book.jsonl"
+    path.write_text(line(SOLD))
+    assert BookFile(path, [session(None), SOLD]).fresh(START) == (SOLD,)
+    assert BookFile(path, [session(None), SOLD, session(path), SOLD]).fresh(START) == ()
+
+
+@pytest.mark.parametrize(
+    ("lines", "wrong"), [([], 1), ([FUNDED], 1), ([SOLD, FUNDED, SOLD, SOLD], 2), ([SOLD], 2), ([WORSE, WORSE], 1)]
+)
+def test_a_book_file_that_is_not_what_it_was_is_refused_at_a_restart(
+    lines: list[Event], wrong: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "book.jsonl"
+    path.write_text("".join(map(line, lines)))
+    past = [session(path), SOLD, WORSE]
+    with pytest.raises(FeedError, match=rf"book\.jsonl: line {wrong} is not the one that the journal took"):
+        BookFile(path, past).fresh(START)
+    path.write_text(line(SOLD) + line(WORSE) + line(FUNDED))
+    assert BookFile(path, past).fresh(START) == (FUNDED,)
+
+
+def test_a_book_file_under_another_name_is_another_unless_it_holds_what_the_first_did(tmp_path: Path) -> None:
+    first, second = tmp_path / "book.jsonl", tmp_path / "more.jsonl"
+    past = [session(first), SOLD, Malformed(START, first.name, '{"no": 1}', "worded otherwise then"), session(second)]
+    second.write_text(line(FUNDED))
+    assert BookFile(second, past).fresh(START) == (FUNDED,)
+    assert BookFile(second, [*past, FUNDED]).fresh(START) == ()
+    second.write_text(line(SOLD) + '{"no": 1}\n' + line(FUNDED))
+    assert BookFile(second, past).fresh(START) == (FUNDED,)
+
+
+@pytest.mark.parametrize("count", [3_000])
+def test_a_trade_with_an_id_counts_once_however_many_come_after_it(count: int) -> None:
+    book, held = Book(), Holding("p", "BTC", "perpetual", Decimal(1))
+    for number in range(count):
+        before, book = book, book.traded(held, f"t-{number}")
+    assert book.holdings["p"].units == count
+    for number in range(count):
+        with pytest.raises(Refused, match="repeats"):
+            book.traded(held, f"t-{number}")
+    assert before.traded(held, f"t-{count - 1}").holdings["p"].units == count, "the book before it has not heard of it"
+    assert len(book.trades) <= count.bit_length(), "each id is copied a few times, not once a trade"

@@ -65,7 +65,10 @@ def test_following_reads_whole_lines_as_they_come(tmp_path: Path) -> None:
     assert feed.ended
 
 
-@pytest.mark.parametrize("line", ["noon,20000", f"{show(START)},-1", f"{show(START)},nan", "20000"])
+@pytest.mark.parametrize(
+    "line",
+    ["noon,20000", f"{show(START)},-1", f"{show(START)},nan", "20000", f'"{show(START)},20000', "9" * 140_000 + ",1"],
+)
 def test_what_is_no_tick_is_told_and_the_next_read(tmp_path: Path, line: str) -> None:
     file = tmp_path / "ticks.csv"
     file.write_text(f"time,spot,asset\n{line}\n{show(START)},20000,BTC\n{show(START)},1500,ETH\n")

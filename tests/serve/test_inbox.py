@@ -12,7 +12,7 @@ from sqlalchemy import event, insert
 
 from serve import codec
 from serve.database import located
-from serve.errors import InboxError
+from serve.errors import IdUsed, InboxError
 from serve.events import Heartbeat, Operator, TargetSet
 from serve.inbox import COMMANDS, Inbox
 from tests.serve.databases import Server
@@ -53,8 +53,25 @@ def test_what_is_told_waits_in_order_until_it_is_answered(url: str) -> None:
 def test_the_same_id_is_not_told_twice(url: str) -> None:
     inbox = opened(url)
     name = inbox.tell(HALT)
-    assert inbox.tell(replace(HALT, command=name)) == name
+    assert inbox.tell(replace(HALT, time=START + 5, command=name)) == name
     assert len(inbox.waiting()) == 1
+    inbox.close()
+
+
+def test_an_id_is_of_one_instruction_and_no_halt_is_lost_under_anothers(tmp_path: Path) -> None:
+    inbox = opened(str(tmp_path / "j.db"))
+    inbox.tell(replace(HALT, action="resume", command="20261122-01"))
+    inbox.answer("20261122-01", "taken")
+    with pytest.raises(IdUsed, match="id 20261122-01 was used for something else"):
+        inbox.tell(replace(HALT, command="20261122-01"))
+    inbox.close()
+
+
+def test_a_reason_that_is_no_text_does_not_keep_a_halt_out(tmp_path: Path) -> None:
+    inbox = opened(str(tmp_path / "j.db"))
+    name = inbox.tell(replace(HALT, why="caf\udce9"))
+    assert inbox.halts() == {name}
+    assert [each.told and each.told.why for each in inbox.waiting()] == ["caf?"]
     inbox.close()
 
 
@@ -81,6 +98,7 @@ def test_two_operators_at_once_lose_nothing(url: str) -> None:
     ("body", "fault"),
     [
         (b"\xff{", "no event or output"),
+        (b"[" * 100_000, "no event or output"),
         (codec.encode(Heartbeat(START)), "a Heartbeat is no instruction of a person"),
         (codec.encode(replace(HALT, command="another")), "a Operator is no instruction"),
     ],

@@ -47,6 +47,28 @@ def test_whole_lines_come_once_whatever_they_are_made_of(tmp_path: Path) -> None
         Lines(tmp_path / "none").new()
 
 
+@pytest.mark.parametrize("anew", ["c\n", "c\nd\n", "c\nd\ne\nf\n"])
+def test_a_file_that_is_begun_anew_is_said_and_not_read_on(tmp_path: Path, anew: str) -> None:
+    path = tmp_path / "market.jsonl"
+    path.write_text("a\nb\n")
+    lines = Lines(path)
+    assert lines.new() == ["a", "b"]
+    path.write_text("a\nb\nc\n")
+    assert lines.new() == ["c"]
+    path.write_text(anew)
+    with pytest.raises(FeedError, match="was begun anew or cut"):
+        lines.new()
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"a":' * 100_000])
+def test_a_line_without_a_bottom_is_malformed(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "market.jsonl"
+    path.write_text(line + "\n")
+    (told,) = Lines(path).events(START, (SourcePrice,))
+    assert isinstance(told, Malformed)
+    assert "recursion" in told.reason
+
+
 def test_a_live_line_is_told_at_once_and_what_is_none_is_malformed(tmp_path: Path, calm_state: State) -> None:
     path = tmp_path / "market.jsonl"
     path.write_text(surface(START) + '{"type": "Filled"}\n' + price(START + 2 * HOUR))

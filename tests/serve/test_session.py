@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from serve import runner as runner_module
 from serve.clock import HOUR, SECOND, VirtualClock, show
 from serve.codec import decode, encode
-from serve.commands import Output, SubmitOrder, Transition
+from serve.commands import Alert, Output, SubmitOrder, Transition
 from serve.config import ServeConfig
-from serve.errors import JournalError, ReplayMismatch
-from serve.events import Event, Filled, Heartbeat, Operator, QuoteEvent
+from serve.errors import JournalError, ReplayMismatch, StartRefused
+from serve.events import Event, Filled, Heartbeat, Malformed, Operator, QuoteEvent
 from serve.journal import Journal
 from serve.market import Market
 from serve.orders import Status
@@ -164,6 +165,74 @@ def test_what_cannot_be_journalled_does_not_leave(tmp_path: Path) -> None:
     with pytest.raises(JournalError):
         runner.handle(Heartbeat(START + 90 * SECOND))
     journal.close()
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_what_no_utf8_can_say_is_journalled_and_replayed_all_the_same(parts: int, tmp_path: Path) -> None:
+    """Half of a surrogate pair in an exchange's words; two halves are no character either."""
+    journal, core, heard = Journal(str(tmp_path / "j.db")), Core(), list[Event]()
+    runner = Runner(
+        journal, Paper(Market(task(), ASSETS, LEGS), VENUE), None, core, lambda event, _: heard.append(event)
+    )
+    for event in (*opening()[:-1], Malformed(START + 1, "deribit", "\ude00", "10009 " + "\ud83d\ude00"[:parts])):
+        runner.handle(event)
+    runner.flush()
+    assert heard[-1] == Malformed(START + 1, "deribit", "?", "10009 " + "?" * parts)
+    assert replayed(journal)[1] == heard
+    journal.close()
+
+
+def test_one_that_stops_leaves_no_order_behind(
+    settings: ServeConfig, bars: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled, left = list[str](), list[str]()
+
+    def interrupted(event: Event, outputs: tuple[Output, ...]) -> None:
+        left.extend(each.order for each in outputs if isinstance(each, SubmitOrder))
+        if left:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Paper, "cancel", lambda self, order: cancelled.append(order.order) or ())
+    journal = Journal(str(tmp_path / "j.db"))
+    core = run(settings, journal, Source((bars,), START, 1), interrupted)
+    assert core.state is not None
+    assert cancelled == left == [order.id for order in core.state.reserved]
+    assert len(left) == 1
+    journal.close()
+
+
+def test_a_clock_behind_the_journal_is_refused_before_anything_is_written(
+    day: tuple[Journal, Core, Tally], settings: ServeConfig, bars: str, tmp_path: Path
+) -> None:
+    cut, ticks = copied(day[0], tmp_path / "cut.db", 40), tmp_path / "ticks.csv"
+    ticks.write_text("time,spot\n")
+    latest, head = items(cut)[-1].time, cut.head
+    for behind, refused in ((5 * SECOND + 1, True), (5 * SECOND, False)):
+        clock = VirtualClock(latest - behind)
+        source = Source((bars,), START, 0, follow=ticks, clock=clock, stop_at=clock.now() + SECOND)
+        if refused:
+            with pytest.raises(StartRefused, match="is 5 s ahead of this clock; set the clock right"):
+                run(settings, cut, source)
+            assert cut.head == head
+        else:
+            run(settings, cut, source)
+    cut.close()
+    day[0].close()
+
+
+def test_a_replay_that_differs_says_by_what_the_journal_was_computed(
+    day: tuple[Journal, Core, Tally], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forged = Journal(str(tmp_path / "forged.db"))
+    forged.append([*[entry.body for entry in day[0].read()][:40], encode(Alert(START, "never said"))])
+    with pytest.raises(ReplayMismatch) as here:
+        replayed(forged)
+    assert "computed" not in str(here.value)
+    monkeypatch.setattr(runner_module, "computed", lambda: "torch 9 with NEON")
+    with pytest.raises(ReplayMismatch, match=r"computed by torch \S+ with \w+, and here by torch 9 with NEON"):
+        replayed(forged)
+    forged.close()
+    day[0].close()
 
 
 def test_a_halt_survives_a_restart(

@@ -83,6 +83,20 @@ def test_a_command_needs_its_scope_and_is_recorded_once(
     assert [(each.status_code, each.json()) for each in replies] == [(200, {"id": "twice-told", "answer": "taken"})] * 2
 
 
+def test_a_halt_under_an_id_of_something_else_is_refused_and_not_called_taken(shown: Beside) -> None:
+    path, body, _ = WRITES[5]
+    id = {"id": "20261122-01"}
+    taking = Thread(target=_taken, args=(shown, id["id"]))
+    taking.start()
+    assert shown.client.post(path, json={**body, **id}, headers=shown.bearing("release")).status_code == 200
+    taking.join()
+    halt = {"action": "halt", "why": "stop", **id}
+    reply = shown.client.post("/v1/safer", json=halt, headers=shown.bearing("operate"))
+    assert reply.status_code == 409
+    assert "was used for something else" in reply.json()["detail"]
+    assert "409" in shown.client.get("/openapi.json").json()["paths"]["/v1/safer"]["post"]["responses"]
+
+
 def _taken(beside: Beside, name: str) -> None:
     while not (waiting := beside.inbox.waiting()):
         pass

@@ -46,6 +46,20 @@ def test_six_wrong_tokens_lock_the_address_out_for_a_spell(guard: Guard, issued:
     assert guard.admitted(right, HERE, Scope.READ) == "reader"
 
 
+def test_who_was_admitted_before_is_not_locked_out_by_anothers_guesses(
+    guard: Guard, issued: tuple[Path, dict[str, str]]
+) -> None:
+    """And the other stays locked out: no token but that one is looked at."""
+    right, other = (f"Bearer {issued[1][scope]}" for scope in ("operate", "release"))
+    assert guard.admitted(right, HERE, Scope.OPERATE) == "operateer"
+    assert guard.admitted(other, THERE, Scope.READ) == "releaseer"
+    for _ in range(GUESSES):
+        assert denied(guard, "Bearer operateer.wrong") == 401
+    for _ in range(2):
+        assert guard.admitted(right, HERE, Scope.OPERATE) == "operateer"
+        assert {denied(guard, each) for each in (other, "Bearer operateer.wrong", "Bearer ", None)} == {429}
+
+
 def test_a_right_token_clears_the_wrong_ones(guard: Guard, issued: tuple[Path, dict[str, str]]) -> None:
     for _ in range(2):
         for _ in range(GUESSES - 1):
