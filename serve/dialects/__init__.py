@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
@@ -36,11 +36,16 @@ class Reading:
 
 @dataclass(frozen=True)
 class Money:
-    """`cash`: as if every contract held had been bought for its price, so that it moves by fills, fees and funding."""
+    """`cash`: as if every contract held had been bought for its price, so that it moves by fills, fees and funding.
+
+    `equity`: what the exchange holds against `maintenance` before it liquidates; of all collateral, where it counts
+    more than one currency. `coins`: the other currencies of that collateral, as far as they count.
+    """
 
     cash: Decimal
     equity: Decimal
     maintenance: Decimal
+    coins: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -154,9 +159,8 @@ class Dialect:
         await x.cancel_order(venue_id, symbol, {} if venue_id else {self.name_key: spelled})
 
     async def trades(self, x: Any, symbols: Sequence[str], since: int) -> list[Raw]:
-        """Our fills since a time of the exchange's, in these instruments, oldest first."""
-        found = [raw for symbol in symbols for raw in await x.fetch_my_trades(symbol, since, 500)]
-        return sorted(found, key=lambda raw: (raw["timestamp"], str(raw["id"])))
+        """Our fills since a time of the exchange's, in these instruments, oldest first: all of them, however many."""
+        raise NotImplementedError
 
     def taken_over(self, raw: Raw) -> Literal["", "liquidated", "deleveraged"]:
         """Whether a trade of the account was the exchange's doing."""
@@ -195,9 +199,8 @@ class Dialect:
         return Decimal(str(raw["fee"]["cost"]))
 
     async def payments(self, x: Any, symbols: Sequence[str], since: int) -> list[Payment | Delivery]:
-        """Of funding, and settlements of what expired, since a time of the exchange's, oldest first."""
-        found = [raw for symbol in symbols for raw in await x.fetch_funding_history(symbol, since)]
-        return [Payment(str(r["id"]), r["symbol"], Decimal(str(r["amount"])), int(r["timestamp"])) for r in found]
+        """Of funding, and settlements of what expired, since a time of the exchange's, oldest first: all of them."""
+        raise NotImplementedError
 
     async def rights(self, x: Any) -> Rights:
         raise NotImplementedError

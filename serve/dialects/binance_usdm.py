@@ -7,7 +7,19 @@ from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 from envs.types import BadInput
-from serve.dialects import FUNDING_HOURS, Dialect, Heard, Money, Raw, Reading, Rights, Step, per_year
+from serve.dialects import (
+    FUNDING_HOURS,
+    Delivery,
+    Dialect,
+    Heard,
+    Money,
+    Payment,
+    Raw,
+    Reading,
+    Rights,
+    Step,
+    per_year,
+)
 from serve.venues import wire
 
 PAGE, WEEK = 1000, 7 * 86_400_000
@@ -104,13 +116,30 @@ class BinanceUsdm(Dialect):
             raise BadInput(f"{raw['symbol']}: a fee of {paid} {asset} was not charged in {settled}; {UNBURNT}")
         return paid
 
+    async def payments(self, x: Any, symbols: Sequence[str], since: int) -> list[Payment | Delivery]:
+        found: dict[tuple[str, str], Raw] = {}
+        for symbol in symbols:
+            start = since
+            while True:
+                page = await x.fetch_funding_history(symbol, start, PAGE)
+                found |= {(symbol, raw["id"]): raw for raw in page}
+                if len(page) < PAGE:
+                    break
+                start = max(start + 1, page[-1]["timestamp"])
+        rows = sorted(found.values(), key=lambda raw: int(raw["timestamp"]))
+        return [Payment(str(r["id"]), r["symbol"], Decimal(r["info"]["income"]), int(r["timestamp"])) for r in rows]
+
     async def rights(self, x: Any) -> Rights:
-        """Raises BadInput for an account that holds longs and shorts apart, or whose fees are not cash of ours."""
+        """Raises BadInput for an account that holds longs and shorts apart, whose fees are not cash of ours, or whose
+        margin is of all its currencies together.
+        """
         mode, reply = await x.fapiPrivateGetPositionSideDual({}), await x.sapiGetAccountApiRestrictions({})
         if mode["dualSidePosition"]:
             raise BadInput("the Binance account holds long and short positions apart; set it to one-way mode")
         if (await x.fapiPrivateGetFeeBurn({}))["feeBurn"]:
             raise BadInput(f"the Binance account pays fees in BNB, which our ledger has none of; {UNBURNT}")
+        if (await x.fapiPrivateGetMultiAssetsMargin({}))["multiAssetsMargin"]:
+            raise BadInput("the Binance account has one margin for all its assets; set it to single-asset mode")
         return Rights(bool(reply["enableFutures"]), bool(reply["enableWithdrawals"]))
 
     async def renew(self, x: Any, symbols: Sequence[str], seconds: float) -> None:

@@ -10,10 +10,24 @@ from typing import Any, ClassVar, Literal
 
 from envs.types import BadInput
 from serve.commands import SubmitOrder
-from serve.dialects import Delivery, Dialect, Money, Payment, Raw, Reading, Rights, Step, per_year
+from serve.dialects import Delivery, Dialect, Heard, Money, Payment, Raw, Reading, Rights, Step, per_year
 from serve.venues import wire
 
 FUNDED = ("trade", "settlement")  # rows of the transaction log that funding is paid with
+PAGE, LOGGED = 1000, 250  # the most in an answer: fills, rows of the transaction log
+RECENT = 23 * 3_600_000  # fills go to an archive when they are a day old
+AHEAD = 60_000  # milliseconds past now that are asked for too, as clocks differ
+A_SECOND = 20  # ccxt's cost of a second: the transaction log is to be had once in each
+
+
+class _Counted:
+    """To ccxt a nonce is the time, which two requests of a millisecond share; to Deribit it is for one use."""
+
+    last: ClassVar[int] = 0
+
+    def nonce(self) -> int:
+        _Counted.last = max(int(self.milliseconds()), _Counted.last + 1)  # type: ignore[attr-defined]
+        return _Counted.last
 
 
 class Deribit(Dialect):
@@ -27,6 +41,9 @@ class Deribit(Dialect):
 
     def urls(self, address: str) -> dict[str, Any]:
         return {"rest": address, "ws": address.replace("http", "ws", 1) + "/ws/api/v2"}
+
+    def made(self, settings: Mapping[str, Any], heard: Heard | None = None) -> Any:
+        return wire.made(self.ccxt_name, {**settings, "options": dict(self.options)}, heard, _Counted)
 
     def named(self, raw: Raw) -> str:
         return str(raw["info"].get("label") or "")
@@ -69,6 +86,15 @@ class Deribit(Dialect):
         else:
             await x.privateGetCancelByLabel({"label": spelled, "currency": x.market(symbol)["settleId"]})
 
+    async def trades(self, x: Any, symbols: Sequence[str], since: int) -> list[Raw]:
+        """The recent ones before the archive's, which has none of them: what moves there meanwhile was seen."""
+        now, found = await self.time(x), dict[tuple[str, str], Raw]()
+        for symbol in symbols:
+            for historical in (False, True) if since < now - RECENT else (False,):
+                fills = await self._fills(x, symbol, since, now + AHEAD, historical)
+                found |= {(symbol, raw["id"]): raw for raw in fills}
+        return sorted(found.values(), key=lambda raw: (raw["timestamp"], int(raw["info"]["trade_seq"])))
+
     def taken_over(self, raw: Raw) -> Literal["", "liquidated", "deleveraged"]:
         """There is no auto-deleveraging; `liquidation` says of which side it was: M, T or MT."""
         side = str(raw["info"].get("liquidation") or "")
@@ -95,27 +121,34 @@ class Deribit(Dialect):
 
     async def money(self, x: Any, symbols: Sequence[str]) -> Money:
         """Of the currency that the instruments settle in. Futures count at what they were last marked to the account
-        at, options at their premium's worth of now.
+        at, options at their premium's worth of now. With cross collateral each currency's margins are those of all
+        currencies together, counted in it. Its haircuts are not told: coins count whole.
         """
         currencies = {x.market(symbol)["settleId"] for symbol in symbols}
         rows, reply = await self._positions(x), await x.privateGetGetAccountSummaries({})
-        own = [row for row in reply["result"]["summaries"] if row["currency"] in currencies]
-        equity = sum((_number(row, "equity") for row in own), Decimal(0))
-        open_profit = sum(
-            (_number(row, "futures_session_upl") + _number(row, "options_value") for row in own), Decimal(0)
-        )
+        summaries = reply["result"]["summaries"]
+        own = [row for row in summaries if row["currency"] in currencies]
+        cross = any(row.get("cross_collateral_enabled") for row in own)
+        margins = own[:1] if cross else own
+        open_profit = _sum(own, "futures_session_upl") + _sum(own, "options_value")
         bought = sum((_cost(row) for row in rows if row["kind"] == "future" and _linear(x, row)), Decimal(0))
         return Money(
-            equity - open_profit - bought, equity, sum((_number(row, "maintenance_margin") for row in own), Decimal(0))
+            _sum(own, "equity") - open_profit - bought,
+            _sum(margins, "margin_balance"),
+            _sum(margins, "maintenance_margin"),
+            {row["currency"]: _number(row, "equity") for row in summaries if cross and row not in own},
         )
 
     async def payments(self, x: Any, symbols: Sequence[str], since: int) -> list[Payment | Delivery]:
         names = {x.market(symbol)["id"]: symbol for symbol in symbols}
+        span = {"start_timestamp": since, "end_timestamp": await self.time(x) + AHEAD}
         found: list[Payment | Delivery] = []
         for currency in {x.market(symbol)["settleId"] for symbol in symbols}:
-            terms = {"currency": currency, "start_timestamp": since, "end_timestamp": await self.time(x) + 1}
-            reply = await x.privateGetGetTransactionLog({**terms, "count": 1000})
-            own = [row for row in reply["result"]["logs"] if row.get("instrument_name") in names]
+            own = [
+                row
+                for row in await self._logged(x, {"currency": currency, **span})
+                if row.get("instrument_name") in names
+            ]
             found += [each for row in own if (each := _paid(row, names[row["instrument_name"]])) is not None]
         return sorted(found, key=lambda each: each.time)
 
@@ -156,6 +189,31 @@ class Deribit(Dialect):
                 points[int(market["expiry"]), float(market["strike"])] = float(row["mark_iv"]) / 100
         return tuple((*at, volatility) for at, volatility in sorted(points.items()))
 
+    async def _fills(self, x: Any, symbol: str, since: int, until: int, historical: bool) -> list[Raw]:
+        """Page by page, from the oldest."""
+        market, found = x.market(symbol), list[Raw]()
+        terms = {"instrument_name": market["id"], "end_timestamp": until, "historical": historical}
+        while True:
+            asked = {**terms, "start_timestamp": since, "count": PAGE, "sorting": "asc"}
+            reply = (await x.privateGetGetUserTradesByInstrumentAndTime(asked))["result"]
+            page = x.parse_trades(reply["trades"], market)
+            found += page
+            if not reply["has_more"]:
+                return found
+            since = max(since + 1, page[-1]["timestamp"])
+
+    async def _logged(self, x: Any, terms: Raw) -> list[Raw]:
+        """Rows of the transaction log, page by page, from the newest."""
+        found: list[Raw] = []
+        further: dict[str, int] = {}
+        while True:
+            reply = (await x.privateGetGetTransactionLog({**terms, "count": LOGGED, **further}))["result"]
+            found += reply["logs"]
+            if reply["continuation"] is None:
+                return found
+            further = {"continuation": reply["continuation"]}
+            await x.throttle(A_SECOND)
+
     async def _positions(self, x: Any) -> list[Raw]:
         reply = await x.privateGetGetPositions({})
         return [row for row in reply["result"] if _number(row, "size") != 0]
@@ -163,9 +221,9 @@ class Deribit(Dialect):
 
 def _proof(x: Any) -> dict[str, Any]:
     """Of who we are."""
-    time = str(x.milliseconds())
-    signature = x.hmac(x.encode(f"{time}\n{time}\n"), x.encode(x.secret), hashlib.sha256)
-    return {"client_id": x.apiKey, "timestamp": time, "nonce": time, "data": "", "signature": signature}
+    time, nonce = str(x.milliseconds()), str(x.nonce())
+    signature = x.hmac(x.encode(f"{time}\n{nonce}\n"), x.encode(x.secret), hashlib.sha256)
+    return {"client_id": x.apiKey, "timestamp": time, "nonce": nonce, "data": "", "signature": signature}
 
 
 def _paid(row: Raw, symbol: str) -> Payment | Delivery | None:
@@ -185,6 +243,10 @@ def _worth(row: Raw, symbol: str) -> Decimal:
 
 def _number(row: Raw, name: str) -> Decimal:
     return Decimal(str(row.get(name) or 0))
+
+
+def _sum(rows: Sequence[Raw], name: str) -> Decimal:
+    return sum((_number(row, name) for row in rows), Decimal(0))
 
 
 def _linear(x: Any, row: Raw) -> bool:

@@ -11,7 +11,7 @@ from envs.types import BadInput
 from serve.dialects import Delivery, Dialect, Heard, Money, Payment, Raw, Reading, Rights, Step, per_year
 from serve.venues import wire
 
-PAGE = 2_000
+PAGE, BLOCKS = 2_000, 500  # fills in an answer, and payments
 WHOLE = ("unifiedAccount", "portfolioMargin")  # accounts whose money is not where perpetuals' accounts have it
 
 
@@ -98,11 +98,19 @@ class Hyperliquid(Dialect):
         return Money(cash, equity, Decimal(reply["crossMaintenanceMarginUsed"]))
 
     async def payments(self, x: Any, symbols: Sequence[str], since: int) -> list[Payment | Delivery]:
-        """Every payment bears the same hash: it is known by its time and coin."""
-        rows = await x.publicPostInfo({"type": "userFunding", "user": x.walletAddress, "startTime": since})
+        """Page by page, from the oldest. Every payment bears the same hash: it is known by its time and coin."""
         names = {x.market(symbol)["baseName"]: symbol for symbol in symbols}
-        own = [(int(row["time"]), row["delta"]) for row in rows if row["delta"]["coin"] in names]
-        return [Payment(f"{time}{d['coin']}", names[d["coin"]], Decimal(d["usdc"]), time) for time, d in own]
+        found: dict[str, Payment | Delivery] = {}
+        while True:
+            page = await x.publicPostInfo({"type": "userFunding", "user": x.walletAddress, "startTime": since})
+            for row in page:
+                time, told = int(row["time"]), row["delta"]
+                name = f"{time}{told['coin']}"
+                if told["coin"] in names:
+                    found[name] = Payment(name, names[told["coin"]], Decimal(told["usdc"]), time)
+            if len(page) < BLOCKS:
+                return list(found.values())
+            since = max(since + 1, int(page[-1]["time"]))
 
     async def mark(self, x: Any, symbol: str) -> Decimal:
         return Decimal((await x.fetch_ticker(symbol))["info"]["markPx"])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from envs.types import BadInput
@@ -49,13 +50,7 @@ class Okx(Dialect):
         return super().size(market) * Decimal(market["info"].get("ctMult") or 1)
 
     async def resting(self, x: Any, symbols: Sequence[str]) -> list[Raw]:
-        """Page by page, from the newest."""
-        found: list[Raw] = []
-        oldest: dict[str, str] = {}
-        while len(page := await x.fetch_open_orders(None, None, PAGE, dict(oldest))) == PAGE:
-            found += page
-            oldest = {"after": min((raw["id"] for raw in page), key=int)}
-        return found + list(page)
+        return await _pages(lambda older: x.fetch_open_orders(None, None, PAGE, older), lambda raw: raw["id"])
 
     async def trades(self, x: Any, symbols: Sequence[str], since: int) -> list[Raw]:
         found = [raw for symbol in symbols for raw in await self._fills(x, symbol, since)]
@@ -70,7 +65,8 @@ class Okx(Dialect):
     async def money(self, x: Any, symbols: Sequence[str]) -> Money:
         """Balance and positions are two replies: asked for until no position changed in between.
 
-        Premiums have left the cash balance; what perpetuals cost has not.
+        Premiums have left the cash balance; what perpetuals cost has not. Each currency has its own margin in futures
+        mode; in the others there is one of all, in USD.
         """
         held = await self._held(x)
         while True:
@@ -85,12 +81,12 @@ class Okx(Dialect):
         return -Decimal(info["fillFee"] if "fillFee" in info else info["fee"])
 
     async def payments(self, x: Any, symbols: Sequence[str], since: int) -> list[Payment | Delivery]:
-        swaps = [symbol for symbol in symbols if x.market(symbol)["swap"]]
-        found: list[Payment | Delivery] = [*await super().payments(x, swaps, since)]
-        names = {x.market(symbol)["id"]: symbol for symbol in symbols if x.market(symbol)["option"]}
-        reply = await x.privateGetAccountBillsArchive({"type": "3", "instType": "OPTION"}) if names else {"data": []}
-        own = [row for row in reply["data"] if row["instId"] in names and int(row["ts"]) >= since]
-        found += [await self._delivered(x, names[row["instId"]], row) for row in own]
+        names = {x.market(symbol)["id"]: symbol for symbol in symbols}
+        options = any(x.market(symbol)["option"] for symbol in symbols)
+        funded = await self._bills(x, since, type="8", instType="SWAP")
+        expired = await self._bills(x, since, type="3", instType="OPTION") if options else []
+        found: list[Payment | Delivery] = [_paid(row, names[row["instId"]]) for row in funded if row["instId"] in names]
+        found += [await self._delivered(x, names[row["instId"]], row) for row in expired if row["instId"] in names]
         return sorted(found, key=lambda each: each.time)
 
     async def owner(self, x: Any) -> str:
@@ -152,13 +148,15 @@ class Okx(Dialect):
         return tuple((*at, volatility) for at, volatility in sorted(points.items()))
 
     async def _fills(self, x: Any, symbol: str, since: int) -> list[Raw]:
-        """Page by page, from the newest."""
-        found: list[Raw] = []
-        oldest: dict[str, str] = {}
-        while len(page := await x.fetch_my_trades(symbol, since, None, dict(oldest))) == PAGE:
-            found += page
-            oldest = {"after": min((raw["info"]["billId"] for raw in page), key=int)}
-        return found + list(page)
+        asked = partial(x.fetch_my_trades, symbol, since, None)
+        return await _pages(asked, lambda raw: raw["info"]["billId"])
+
+    async def _bills(self, x: Any, since: int, **kind: str) -> list[Raw]:
+        async def asked(older: Mapping[str, str]) -> list[Raw]:
+            reply = await x.privateGetAccountBillsArchive({**kind, "begin": str(since), "limit": str(PAGE), **older})
+            return list(reply["data"])
+
+        return await _pages(asked, lambda row: row["billId"])
 
     async def _held(self, x: Any) -> list[tuple[str, Decimal, Decimal]]:
         """Symbol, base units and average price."""
@@ -169,8 +167,11 @@ class Okx(Dialect):
     def _counted(self, x: Any, account: Raw, held: Sequence[tuple[str, Decimal, Decimal]], settled: set[str]) -> Money:
         own = [row for row in account["details"] if row["ccy"] in settled]
         bought = sum((units * entry for symbol, units, entry in held if x.market(symbol)["swap"]), Decimal(0))
-        cash = sum((Decimal(row["cashBal"]) for row in own), Decimal(0)) - bought
-        return Money(cash, Decimal(account["totalEq"]), Decimal(account["mmr"] or 0))
+        cash = _sum(own, "cashBal") - bought
+        if not account["adjEq"]:
+            return Money(cash, _sum(own, "eq"), _sum(own, "mmr"))
+        coins = {row["ccy"]: _counts(row) for row in account["details"] if row not in own}
+        return Money(cash, Decimal(account["adjEq"]), Decimal(account["mmr"]), coins)
 
     async def _delivered(self, x: Any, symbol: str, row: Raw) -> Delivery:
         """The bill does not say of which side it is: what was held is what our fills come to."""
@@ -179,3 +180,27 @@ class Okx(Dialect):
         held = sum((Decimal(str(f["amount"])) * unit * (1 if f["side"] == "buy" else -1) for f in fills), Decimal(0))
         worth = abs(Decimal(row["pnl"]) / held) if held else Decimal(0)
         return Delivery(str(row["billId"]), symbol, -held, worth, int(row["ts"]))
+
+
+async def _pages(ask: Callable[[Mapping[str, str]], Awaitable[list[Raw]]], number: Callable[[Raw], str]) -> list[Raw]:
+    """All there is, page by page from the newest."""
+    found: list[Raw] = []
+    older: dict[str, str] = {}
+    while len(page := await ask(older)) == PAGE:
+        found += page
+        older = {"after": min(map(number, page), key=int)}
+    return found + list(page)
+
+
+def _paid(row: Raw, symbol: str) -> Payment:
+    return Payment(str(row["billId"]), symbol, Decimal(row["balChg"]), int(row["ts"]))
+
+
+def _counts(row: Raw) -> Decimal:
+    """Of a currency as collateral: after its discount."""
+    worth = Decimal(row["eqUsd"] or 0)
+    return Decimal(row["eq"]) * Decimal(row["disEq"]) / worth if worth else Decimal(0)
+
+
+def _sum(rows: Iterable[Raw], name: str) -> Decimal:
+    return sum((Decimal(row[name] or 0) for row in rows), Decimal(0))

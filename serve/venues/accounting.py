@@ -62,7 +62,7 @@ class Accounting:
                 looked = event.as_of
             elif isinstance(event, FundingPaid):
                 self._paid.add(event.payment)
-            elif isinstance(event, Deleveraged):
+            elif isinstance(event, Deleveraged) and event.why == "expired":
                 self._paid.add(event.trade)
         self._since = now if looked is None else looked
 
@@ -135,16 +135,20 @@ class Accounting:
 
     def _accounts(self, money: Money, held: Mapping[str, Decimal]) -> tuple[MarginAccount, ...]:
         """Each asset bears maintenance by its share of the notional held. None where an option is held, as its delta is
-        the core's to compute, or something that is not quoted: the core then goes by its own account.
+        the core's to compute, or something that is not quoted: the core then goes by its own account. So does coin that
+        is collateral, which is a position too; dollars are none.
         """
         units = {symbol: amount for symbol, amount in held.items() if amount != 0}
-        marks = {symbol: self._mark(symbol) for symbol in units}
         assets = {symbol: asset for asset, symbol in self._line.settings.quotes.items()}
-        if None in marks.values() or not units.keys() <= assets.keys():
+        marks = {symbol: self._mark(symbol) for symbol in units}
+        coins = {coin: amount for coin, amount in money.coins.items() if amount != 0 and not coin.startswith("USD")}
+        if None in marks.values() or not units.keys() <= assets.keys() or not coins.keys() <= set(assets.values()):
             return ()
         worth = {symbol: abs(amount) * Decimal(str(marks[symbol])) for symbol, amount in units.items()}
         whole = sum(worth.values(), Decimal(0))
-        holds = (Held(assets[s], units[s], money.maintenance * worth[s] / whole) for s in units)
+        borne = {assets[symbol]: money.maintenance * each / whole for symbol, each in worth.items()}
+        deltas = dict.fromkeys([*borne, *coins], Decimal(0)) | {assets[symbol]: units[symbol] for symbol in units}
+        holds = (Held(a, d + coins.get(a, Decimal(0)), borne.get(a, Decimal(0))) for a, d in deltas.items())
         legs = tuple((self._leg(symbol), amount) for symbol, amount in held.items())
         return (MarginAccount(self._line.settings.name, money.equity, tuple(holds), legs),)
 

@@ -92,9 +92,10 @@ class Ordering:
         if trade in self._foreign:
             return
         if track is None and not name and venue_id and not self._line.dialect.taken_over(raw):
-            order = await self.questions.fetch_order(venue_id, raw["symbol"])
-            name = self._line.dialect.named(order)
-            track = self._tracks.of(name, venue_id)
+            with suppress(wire.OrderNotFound):  # forgotten there; where it was ours, the positions say so
+                order = await self.questions.fetch_order(venue_id, raw["symbol"])
+                name = self._line.dialect.named(order)
+                track = self._tracks.of(name, venue_id)
         if track is None:
             self._stranger(raw, name)
             self._foreign.add(trade)

@@ -24,6 +24,7 @@ from serve.rehearsal.types import (
 )
 
 DEPTH = 1000
+FILLED, PAID = 1000, 1000  # fills in a reply, rows of income
 BARS = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "4h": 14_400_000, "1d": 86_400_000}
 CODES: dict[Refusal, tuple[int, str]] = {
     "no_instrument": (-1121, "Invalid symbol."),
@@ -219,7 +220,7 @@ def _fills(asked: Asked) -> Any:
     listed, until = asked.listed(), asked.number("endTime", 2**63)
     found = asked.floor.exchange.fills(asked.account, asked.number("startTime", 0))
     mine = [each for each in found if each.instrument == listed.name and each.time <= until]
-    return [spelt.filled(each, listed) for each in mine[: asked.number("limit", 500)]]
+    return [spelt.filled(each, listed) for each in mine[: min(asked.number("limit", 500), FILLED)]]
 
 
 def _positions(asked: Asked) -> Any:
@@ -236,7 +237,8 @@ def _income(asked: Asked) -> Any:
     names, found = asked.listings.by_name, asked.floor.exchange.payments(asked.account, asked.number("startTime", 0))
     mine = [each for each in found if isinstance(each, Funded) and each.instrument in names]
     told = [spelt.income(each, names[each.instrument]) for each in mine]
-    return [each for each in told if each["symbol"] == asked.given.get("symbol", each["symbol"])]
+    own = [each for each in told if each["symbol"] == asked.given.get("symbol", each["symbol"])]
+    return own[: min(asked.number("limit", 100), PAID)]
 
 
 def _rights(asked: Asked) -> Any:
@@ -275,6 +277,7 @@ PRIVATE: Mapping[tuple[str, str], Answer] = {
     ("GET", "v3/positionRisk"): _positions,
     ("GET", "v3/account"): _account,
     ("GET", "v1/positionSide/dual"): lambda asked: {"dualSidePosition": False},
+    ("GET", "v1/multiAssetsMargin"): lambda asked: {"multiAssetsMargin": False},
     ("GET", "v1/feeBurn"): lambda asked: {"feeBurn": False},
     ("GET", "v1/account/apiRestrictions"): _rights,
 }

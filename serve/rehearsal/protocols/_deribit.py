@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from serve.rehearsal.exchange import Exchange
 from serve.rehearsal.types import ZERO, Fill, Funded, Instrument, Order, Printed, Settled, TimeInForce
 from serve.rehearsal.views import Book, Candle, Funding, Level, Position, Ticker
 
@@ -225,30 +224,6 @@ def position(own: Position, listed: Instrument, seen: Ticker) -> dict[str, Any]:
         "maintenance_margin": number(own.maintenance_margin),
         "estimated_liquidation_price": number(own.liquidation_price),
     }
-
-
-def portfolios(exchange: Exchange, account: str) -> list[dict[str, Any]]:
-    """Cross margin: that of the account is told with its own currency, and nothing of it with the others."""
-    own, told = exchange.account(account), list[dict[str, Any]]()
-    for held in own.balances:
-        line = {"balance": held.amount, "equity": held.amount, "margin_balance": held.amount}
-        line |= {"available_funds": held.amount - held.reserved, "initial_margin": ZERO, "maintenance_margin": ZERO}
-        if held.currency == exchange.rules.currency:
-            line |= {"equity": own.equity, "margin_balance": own.margin_balance, "available_funds": own.available}
-            line |= {"initial_margin": own.initial_margin, "maintenance_margin": own.maintenance_margin}
-            line |= _worth(own.positions, exchange)
-        told.append({"currency": held.currency, **{name: number(value) for name, value in line.items()}})
-    return told
-
-
-def _worth(positions: Iterable[Position], exchange: Exchange) -> dict[str, Decimal]:
-    worth = {"futures_session_upl": ZERO, "options_value": ZERO}
-    for own in positions:
-        if exchange.instrument(own.instrument).kind == "option":
-            worth["options_value"] += own.units * own.mark
-        else:
-            worth["futures_session_upl"] += own.unrealised
-    return worth
 
 
 def log(entry: int, paid: Funded | Settled, spelt: str, currency: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from serve.rehearsal.protocols import _deribit as spelt
 from serve.rehearsal.types import Instrument, Refusal
 
 PAGE = 1000  # lines of history in one answer, at most
+LOGGED = 250  # and of the transaction log
 REFUSED: dict[Refusal, tuple[int, str]] = {
     "no_instrument": (-32602, "Invalid params"),
     "lot": (-32602, "Invalid params"),
@@ -64,6 +65,11 @@ class Call:
     def time(self, name: str, default: int) -> int:
         return int(self.params.get(name, default))
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """From and to, both of which must be told."""
+        return int(self.text("start_timestamp")), int(self.text("end_timestamp"))
+
     def flag(self, name: str) -> bool:
         return str(self.params.get(name, "false")).lower() == "true"
 
@@ -75,8 +81,11 @@ class Call:
                 return listed
         raise Fault(-32602, "Invalid params: instrument_name")
 
-    def count(self, default: int, name: str = "count") -> int:
-        return min(self.time(name, default), PAGE)
+    def count(self, default: int, name: str = "count", most: int = PAGE) -> int:
+        asked = self.time(name, default)
+        if not 0 < asked <= most:
+            raise Fault(-32602, f"Invalid params: {name} is at most {most}")
+        return asked
 
     def covers(self, name: str) -> bool:
         """Whether an instrument, one that has expired too, was asked for."""

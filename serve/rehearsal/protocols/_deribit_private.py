@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from serve.rehearsal.protocols import _deribit as spelt
-from serve.rehearsal.protocols._deribit_calls import REFUSED, Call, Fault
+from serve.rehearsal.protocols._deribit_calls import LOGGED, REFUSED, Call, Fault
+from serve.rehearsal.protocols._deribit_margin import portfolios
 from serve.rehearsal.types import (
     Accepted,
     Cancel,
@@ -20,6 +21,8 @@ from serve.rehearsal.types import (
     Refused,
     Traded,
 )
+
+TRADES, ENDED = 86_400_000, 1_800_000  # milliseconds for which fills and ended orders are kept; then in an archive
 
 
 def _refused(happenings: Iterable[Happening]) -> None:
@@ -77,7 +80,7 @@ def _own(call: Call) -> Order:
     """The order named by `order_id`."""
     number = call.text("order_id").removeprefix("USDC-")
     own = call.floor.exchange.order(int(number)) if number.isdigit() else None
-    if own is None or own.account != call.account:
+    if own is None or own.account != call.account or not _remembered(call, own):
         raise Fault(10004, "order_not_found")
     return own
 
@@ -114,7 +117,9 @@ def _working(call: Call) -> Any:
 def _history(call: Call) -> Any:
     """Of orders that have ended, the latest first."""
     orders = reversed(call.floor.exchange.orders(call.account, 0))
-    return _filtered(call, [each for each in orders if each.status != "open"])[: call.count(20)]
+    return _filtered(call, [each for each in orders if each.status != "open" and _remembered(call, each)])[
+        : call.count(20)
+    ]
 
 
 def _filtered(call: Call, orders: Iterable[Order]) -> list[Any]:
@@ -123,16 +128,36 @@ def _filtered(call: Call, orders: Iterable[Order]) -> list[Any]:
 
 
 def _labelled(call: Call) -> Any:
-    return [_order(call, each) for each in call.floor.exchange.by_client_id(call.account, call.text("label"))]
+    labelled = call.floor.exchange.by_client_id(call.account, call.text("label"))
+    return [_order(call, each) for each in labelled if _remembered(call, each)]
+
+
+def _remembered(call: Call, own: Order) -> bool:
+    return own.status == "open" or own.updated >= call.floor.now - ENDED
 
 
 def _trades(call: Call) -> Any:
-    """Without a start the latest come, the latest first; from a start the first come."""
-    since, until = call.time("start_timestamp", 0), call.time("end_timestamp", call.floor.now)
-    fills = [each for each in call.floor.exchange.fills(call.account, since) if each.time <= max(until, since)]
-    told = [_trade(call, each) for each in fills if call.covers(each.instrument)]
-    told = told if "start_timestamp" in call.params and call.params.get("sorting") != "desc" else told[::-1]
-    return {"trades": told[: call.count(10)], "has_more": len(told) > call.count(10)}
+    """The latest, the latest first."""
+    return _page(call, _kept(call, 0, call.floor.now)[::-1])
+
+
+def _trades_of_span(call: Call) -> Any:
+    """The first of the span come first, unless it is asked for otherwise."""
+    told = _kept(call, *call.span)
+    return _page(call, told[::-1] if call.params.get("sorting") == "desc" else told)
+
+
+def _kept(call: Call, since: int, until: int) -> list[Any]:
+    """Those of the last day, or, asked for as historical, those before it."""
+    archived = call.floor.now - TRADES
+    fills = [each for each in call.floor.exchange.fills(call.account, since) if each.time <= until]
+    wanted = [each for each in fills if (each.time < archived) == call.flag("historical")]
+    return [_trade(call, each) for each in wanted if call.covers(each.instrument)]
+
+
+def _page(call: Call, told: list[Any]) -> Any:
+    count = call.count(10)
+    return {"trades": told[:count], "has_more": len(told) > count}
 
 
 def _trades_of_order(call: Call) -> Any:
@@ -154,7 +179,7 @@ def _position(call: Call) -> Any:
 
 
 def _summaries(call: Call) -> Any:
-    return {"username": call.account, "summaries": spelt.portfolios(call.floor.exchange, call.account)}
+    return {"username": call.account, "summaries": portfolios(call.floor.exchange, call.account)}
 
 
 def _summary(call: Call) -> Any:
@@ -166,13 +191,10 @@ def _summary(call: Call) -> Any:
 
 def _log(call: Call) -> Any:
     """Funding and expiries, the latest first; `continuation` is the number of the next line."""
-    exchange, (first, last) = (
-        call.floor.exchange,
-        (call.time("start_timestamp", 0), call.time("end_timestamp", 1 << 62)),
-    )
+    exchange, (first, last) = call.floor.exchange, call.span
     paid = list(enumerate(exchange.payments(call.account, 0)))[: call.time("continuation", 1 << 62)]
     wanted = [(number, each) for number, each in reversed(paid) if first <= each.time <= last]
-    page, count = [], call.count(100)
+    page, count = [], call.count(100, most=LOGGED)
     for number, each in wanted[:count]:
         page.append(spelt.log(number, each, _spelt(call, each.instrument), exchange.rules.currency))
     return {"logs": page, "continuation": page[-1]["id"] if len(wanted) > count else None}
@@ -194,9 +216,9 @@ METHODS: dict[str, Callable[[Call], Any]] = {
     "private/get_order_state": lambda call: _order(call, _own(call)),
     "private/get_order_state_by_label": _labelled,
     "private/get_user_trades_by_currency": _trades,
-    "private/get_user_trades_by_currency_and_time": _trades,
+    "private/get_user_trades_by_currency_and_time": _trades_of_span,
     "private/get_user_trades_by_instrument": _trades,
-    "private/get_user_trades_by_instrument_and_time": _trades,
+    "private/get_user_trades_by_instrument_and_time": _trades_of_span,
     "private/get_user_trades_by_order": _trades_of_order,
     "private/get_positions": _positions,
     "private/get_position": _position,

@@ -8,6 +8,7 @@ from typing import Any
 
 from serve.rehearsal.protocols import Floor, Session
 from serve.rehearsal.protocols import _deribit as spelt
+from serve.rehearsal.protocols._deribit_margin import portfolios
 from serve.rehearsal.types import (
     Accepted,
     Fill,
@@ -82,7 +83,7 @@ def _scopes(listed: Instrument) -> tuple[str, ...]:
 
 
 def _worth(session: Session, floor: Floor) -> list[tuple[str, Any]]:
-    lines = spelt.portfolios(floor.exchange, session.account)
+    lines = portfolios(floor.exchange, session.account)
     return [(f"user.portfolio.{spelling}", line) for line in lines for spelling in _cases(line["currency"])]
 
 

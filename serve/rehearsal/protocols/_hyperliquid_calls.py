@@ -13,7 +13,7 @@ from serve.rehearsal.protocols._shared import Listings, outcome, text
 from serve.rehearsal.types import Cancel, DeadMan, Funded, Instrument, Order, Place, Refusal, Refused, TimeInForce
 
 SOONEST = 5_000  # milliseconds ahead that a cancel may be scheduled
-MOST = 2_000  # fills in a reply
+MOST, BLOCKS = 2_000, 500  # fills in a reply, and rows of anything else in a span of time
 BARS = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "4h": 14_400_000, "1d": 86_400_000}
 SAID: dict[Refusal, str] = {
     "no_instrument": "Asset is not listed.",
@@ -90,7 +90,7 @@ def _candles(asked: Asked) -> Any:
 def _rates(asked: Asked) -> Any:
     listed = asked.coin()
     found = asked.floor.exchange.funding_history(listed.name, asked.number("startTime", 0))
-    return [spelt.rate(each, listed) for each in found[:500]]
+    return [spelt.rate(each, listed) for each in found[:BLOCKS]]
 
 
 def _state(asked: Asked) -> Any:
@@ -134,7 +134,8 @@ def _fills(asked: Asked) -> Any:
 def _payments(asked: Asked) -> Any:
     names = asked.listings.by_name
     found = asked.floor.exchange.payments(asked.account, asked.number("startTime", 0))
-    return [spelt.funding(e, names[e.instrument]) for e in found if isinstance(e, Funded) and e.instrument in names]
+    mine = [each for each in found if isinstance(each, Funded) and each.instrument in names]
+    return [spelt.funding(each, names[each.instrument]) for each in mine[:BLOCKS]]
 
 
 INFO: Mapping[str, Answer] = {

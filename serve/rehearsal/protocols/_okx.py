@@ -136,12 +136,12 @@ def filled(fill: Fill, listed: Instrument) -> dict[str, Any]:
     }
 
 
-def bill(paid: Funded | Settled, listed: Instrument) -> dict[str, Any]:
+def bill(number: int, paid: Funded | Settled, listed: Instrument) -> dict[str, Any]:
     """Of funding, or of an option that expired."""
     change = -paid.paid if isinstance(paid, Funded) else paid.paid
     kinds = ("8", "173", "174") if isinstance(paid, Funded) else ("3", "171", "170" if change else "172")
     return {
-        "billId": f"{paid.time}{listed.base}",
+        "billId": f"{paid.time}{number:06}",
         "instType": KINDS[listed.kind],
         "instId": name(listed),
         "ccy": listed.settle,

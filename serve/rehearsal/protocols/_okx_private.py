@@ -61,10 +61,13 @@ def _positions(asked: Asked) -> list[Any]:
 
 
 def _bills(asked: Asked) -> list[Any]:
-    found = asked.floor.exchange.payments(asked.account, 0)
-    told = [spelt.bill(each, asked.listings.by_name[each.instrument]) for each in reversed(found)]
+    """Newest first, a page of those before the bill `after`."""
+    since, after = asked.number("begin", 0), asked.number("after", 2**63)
+    found = enumerate(asked.floor.exchange.payments(asked.account, 0))
+    told = [spelt.bill(n, each, asked.listings.by_name[each.instrument]) for n, each in found if each.time >= since]
     wanted = {name: asked.get(name) for name in ("type", "instType") if asked.get(name)}
-    return [each for each in told if all(each[name] == value for name, value in wanted.items())][:PAGE]
+    mine = [each for each in reversed(told) if all(each[name] == value for name, value in wanted.items())]
+    return [each for each in mine if int(each["billId"]) < after][: min(asked.number("limit", PAGE), PAGE)]
 
 
 def _place(asked: Asked) -> list[Any]:

@@ -121,9 +121,9 @@ class House:
 
 
 @asynccontextmanager
-async def house(name: str, tmp_path: Path, *more: Instrument) -> AsyncIterator[House]:
+async def house(name: str, tmp_path: Path, *more: Instrument, **rules: Any) -> AsyncIterator[House]:
     """One exchange that speaks this venue's protocol, and this venue's dialect."""
-    exchange = Exchange(Rules((PERPETUAL, *more), seed=3))
+    exchange = Exchange(Rules((PERPETUAL, *more), seed=3, **rules))
     faults, overheard = Faults((), tmp_path / "faults"), Overheard(protocol(name, KEYS))
     market = Still()
     floor = Floor(Kept(exchange), market, faults)

@@ -76,7 +76,7 @@ def test_fills_positions_and_worth(tmp_path: Path) -> None:
             held = {each["symbol"]: each for each in await exchange.fetch_positions()}
             assert (held[PERP]["contracts"], held[PERP]["side"]) == (-0.25, "short")
             assert held[CALL]["contracts"] == 0.1
-            trades = await exchange.fetch_my_trades(PERP, since=START)
+            trades = await exchange.fetch_my_trades(PERP, since=START, params={"end_timestamp": START + HOUR})
             assert sum(each["amount"] for each in trades) == pytest.approx(0.25)
             assert {each["info"]["label"] for each in trades} == {"a"}
             line = (await exchange.fetch_balance())["info"]["summaries"][0]
@@ -191,7 +191,9 @@ def test_funding_and_its_history(tmp_path: Path) -> None:
             rates = await exchange.fetch_funding_rate_history(PERP, since=START)
             assert len(rates) == 1
             assert rates[0]["fundingRate"] > 0
-            rows = await exchange.privateGetGetTransactionLog({"currency": "USDC", "start_timestamp": START})
+            rows = await exchange.privateGetGetTransactionLog(
+                {"currency": "USDC", "start_timestamp": START, "end_timestamp": START + 99 * HOUR}
+            )
             paid = [row for row in rows["result"]["logs"] if row["type"] == "settlement"]
             assert float(paid[0]["interest_pl"]) < 0, "the long pays"
             assert (await exchange.fetch_funding_rate(PERP))["fundingRate"] is not None

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from serve.clock import VirtualClock
-from serve.dialects import Dialect, Raw
+from serve.dialects import Delivery, Dialect, Payment, Raw
 from serve.events import Event
 from serve.venues import wire
 from serve.venues.ordering import Ordering
@@ -45,12 +45,8 @@ class Venue:
             raise TimeoutError
         (await self.fetch_order(venue_id, symbol, terms))["status"] = "canceled"  # type: ignore[index]
 
-    async def fetch_my_trades(self, symbol: str, since: int, limit: int) -> list[dict[str, Any]]:
-        self.since.append(since)
-        return self.trades
-
-    async def fetch_funding_history(self, symbol: str, since: int) -> list[Raw]:
-        return []
+    async def cancel_all_orders_after(self, milliseconds: int) -> None:
+        pass
 
 
 @dataclass
@@ -61,6 +57,13 @@ class Plain(Dialect):
         if self.open is not None:
             await self.open.wait()
         return None
+
+    async def trades(self, x: Any, symbols: Sequence[str], since: int) -> list[Raw]:
+        x.since.append(since)
+        return list(x.trades)
+
+    async def payments(self, x: Any, symbols: Sequence[str], since: int) -> list[Payment | Delivery]:
+        return []
 
     def taken_over(self, raw: Raw) -> Literal["", "liquidated", "deleveraged"]:
         return "deleveraged" if raw.get("forced") else ""
