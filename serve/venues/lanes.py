@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
-from collections.abc import Coroutine
+import traceback
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future, wait
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+LOG = logging.getLogger(__name__)
 TURNS = 20  # of the loop, in which what has arrived is handed over
 
 
@@ -17,6 +21,8 @@ class Lanes:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_told)
+        self._loop.set_debug(False)  # it logs slow callbacks with what they were called with
         self._thread = threading.Thread(target=self._loop.run_forever, name="venue", daemon=True)
         self._open = set[Future[Any]]()
         self._thread.start()
@@ -52,6 +58,21 @@ class Lanes:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+
+
+def _told(_: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """Of an error that nobody awaits, its type and its place alone.
+
+    asyncio's own handler prints what it says and what the callback was called with: a message of the exchange, in
+    which a secret may be echoed.
+    """
+    error = context.get("exception")
+    if error is None:
+        LOG.error("%s", context["message"])  # asyncio's or aiohttp's own words
+        return
+    frames = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f", {Path(each.filename).name}:{each.lineno}" for each in frames)
+    LOG.error("an error that nobody awaits: %s%s", type(error).__name__, place)
 
 
 async def _turns() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +15,8 @@ from serve.rehearsal.protocols import TRADER, Key
 from serve.venues.settings import Keys
 
 HIDDEN = "***"
+LONGEST = 300  # characters of what is said
+QUERY = re.compile(r"\?[^\s'\"<>=]*=[^\s'\"<>]*")  # of an address: it may bear a listen key or a signature
 
 
 class Secrets:
@@ -20,6 +24,8 @@ class Secrets:
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = dict(values)
+        found = {form for value in values.values() for form in _forms(value) if form}
+        self._forms = sorted(found, key=len, reverse=True)  # one may stand within another
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(self._values)})"
@@ -29,24 +35,25 @@ class Secrets:
         return dict(self._values)
 
     def scrubbed(self, text: str) -> str:
-        """A message that may come from ccxt or the exchange, without any of them."""
-        for value in self._values.values():
-            text = text.replace(value, HIDDEN)
-        return text
+        """What ccxt or the exchange says, in one line of bounded length, without any of them or an address's query."""
+        for form in self._forms:
+            text = re.sub(re.escape(form), HIDDEN, text, flags=re.IGNORECASE)
+        return " ".join(QUERY.sub(f"?{HIDDEN}", text).split())[:LONGEST]
 
     def words(self, error: BaseException) -> str:
-        """What an error says, in one line of bounded length."""
-        said = " ".join(self.scrubbed(str(error)).split())
-        return f"{type(error).__name__}: {said[:300]}"
+        """What an error says, `scrubbed`."""
+        return f"{type(error).__name__}: {self.scrubbed(str(error))}"
 
 
 def read(keys: Keys, needed: Sequence[str], where: str = "venue.keys") -> Secrets:
     """Raises BadInput where one is missing, or where others may read the file. `where`: in the settings."""
     if keys.file is not None:
         return _whole(_of_file(Path(keys.file)), needed, keys.file)
-    missing = [variable for variable in keys.environment.values() if not os.environ.get(variable)]
-    if missing:
-        raise BadInput(f"{where}: the environment has no {missing[0]}; set it to the exchange's key")
+    missing = [name for name, variable in keys.environment.items() if not os.environ.get(variable)]
+    if missing:  # what stands there may be a secret that was pasted, and is not shown
+        raise BadInput(
+            f"{where}.environment.{missing[0]}: the environment has no such variable; set it, or mend its name"
+        )
     found = {name: os.environ[variable] for name, variable in keys.environment.items()}
     return _whole(found, needed, f"{where}.environment")
 
@@ -63,6 +70,12 @@ def _whole(found: Mapping[str, str], needed: Sequence[str], where: str) -> Secre
     if missing := [name for name in needed if not found.get(name)]:
         raise BadInput(f"{where}: {missing[0]} is missing; add it")
     return Secrets({name: found[name] for name in needed})
+
+
+def _forms(value: str) -> tuple[str, str]:
+    """As a message may spell it, of hexadecimal digits without their prefix."""
+    bare = re.sub("^0x", "", value, flags=re.IGNORECASE)
+    return bare, json.dumps(bare)[1:-1]
 
 
 def rehearsed(needed: Sequence[str], own: Key = TRADER) -> Secrets:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -34,20 +36,35 @@ def names() -> tuple[str, ...]:
 Known = Annotated[str, AfterValidator(_known)]
 Address = Annotated[str, AfterValidator(_here)]
 FIELDS = ("apiKey", "secret", "password", "walletAddress", "privateKey")
+VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Keys(Section):
-    """Where the secrets are, never what they are: in a file of mode 600, or in the environment."""
+    """Where the secrets are, never what they are: in a file of mode 600, or in the environment.
+
+    What does not fit may be a secret that was pasted: errors name its place, and never show it.
+    """
 
     file: str | None = None  # TOML: apiKey = "...", secret = "..."
     environment: dict[str, str] = Field(default_factory=dict)  # name of the variable, by ccxt's name of the secret
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, raw: Any) -> Any:
+        names = raw.get("environment", {}) if isinstance(raw, Mapping) else None
+        if not isinstance(names, Mapping):
+            raise ValueError('keys is no table; write environment = { apiKey = "DERIBIT_KEY", ... }')
+        if not names.keys() <= set(FIELDS):
+            raise ValueError(f"keys.environment has a name that is no secret's; have {', '.join(FIELDS)}")
+        for name, variable in names.items():
+            if not (isinstance(variable, str) and VARIABLE.fullmatch(variable)):
+                raise ValueError(f"keys.environment.{name} is no variable's name; write one such as DERIBIT_KEY")
+        return raw
 
     @model_validator(mode="after")
     def _located(self) -> Self:
         if (self.file is None) == (not self.environment):
             raise ValueError("give either keys.file or keys.environment")
-        if unknown := [name for name in self.environment if name not in FIELDS]:
-            raise ValueError(f"keys.environment.{unknown[0]} is no secret; have {', '.join(FIELDS)}")
         return self
 
 

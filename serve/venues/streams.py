@@ -130,7 +130,7 @@ class Streams:
     def _message(self, message: Raw) -> None:
         """Every message of the life, before ccxt reads it."""
         try:
-            why = self._line.dialect.fault(message) or self._gap(message)
+            why = self._line.secrets.scrubbed(self._line.dialect.fault(message)) or self._gap(message)
         except Exception as error:
             why = f"a message that cannot be read: {self._line.secrets.words(error)}"
         if why:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -13,15 +14,19 @@ import tomli_w
 from typer.testing import CliRunner
 
 from rehedge import app as rehedge
-from serve.clock import show
 from serve.config import ServeConfig
+from serve.rehearsal.protocols import TRADER
+from serve.rehearsal.types import Move
 from tests.serve.api.conftest import Beside
+from tests.serve.dialects.house import START, House
 from tests.serve.processes import entries, free_port, listening, private, running, until, webhook
-from tests.serve.support import START, raw_config, write_bars
+from tests.serve.support import raw_config
+from tests.serve.venues.desk import settings as traded
+from tests.serve.venues.echo import Echo
+from tests.serve.venues.test_opening import Paced, apart
 
 PLANTED = {
     "environment": "PLANTEDenvKEY0123456789",
-    "keys": "PLANTEDfileSECRET0123456789",
     "alerts": "PLANTEDalertPASSWORD",
     "typed": "PLANTEDtypedTOKEN",
     "certificate": "PLANTEDcertificateKEY",
@@ -85,35 +90,55 @@ def test_no_error_of_the_command_line_holds_what_a_file_holds(
 def test_nothing_that_three_processes_say_or_keep_holds_a_secret(
     settings: ServeConfig, issued: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
-    """Hedger, dashboard and watchdog with keys in their environment, while alerts fail and guesses are made."""
+    """Hedger, dashboard and watchdog, on an exchange that quotes the hedger's keys in its errors, while alerts fail
+    and guesses are made.
+    """
     journal, port = tmp_path / "j.db", free_port()
-    config, bars = tmp_path / "config.toml", write_bars(tmp_path / "bars.csv", jump_at=75)
-    config.write_text(tomli_w.dumps(raw_config(model=settings.model)))
     rules = tmp_path / "watchdog.toml"
     rules.write_text(tomli_w.dumps({"silent_seconds": 5.0, "fence_seconds": 600.0, "repeat_seconds": 600.0}))
-    private(tmp_path / "keys.toml", f'secret = "{PLANTED["keys"]}"')
-    environment = {"DERIBIT_KEY": PLANTED["environment"], "DERIBIT_SECRET": PLANTED["environment"]}
-    serve = ["serve", str(config), "--journal", str(journal), "--feed", str(bars), "--from", show(START)]
+    environment = dict.fromkeys(("NO_KEY", "NO_SECRET"), PLANTED["environment"])
     look = ["dashboard", str(journal), "--port", str(port), "--tokens", str(issued[0])]
     texts = list[str | bytes]()
-    with webhook() as (url, got):
+    with webhook() as (url, got), apart(tmp_path) as own:
+        echo = quoting(own)
         dead = f"json://ann:{PLANTED['alerts']}@127.0.0.1:{free_port()}/"
         heard = url.replace("json://", f"json://ann:{PLANTED['alerts']}@")
         urls = private(tmp_path / "urls", f"{dead}\n{heard}\n")
         watch = ["watchdog", str(journal), "--services", str(urls), "--config", str(rules)]
+        serve = ["serve", str(configured(own, settings, tmp_path)), "--journal", str(journal)]
         logs = [tmp_path / f"{name}.log" for name in ("hedger", "dashboard", "watchdog")]
-        with running(logs[0], *serve, "--days", "2", "--speed", "20000", environment=environment) as hedger:
+        with running(logs[0], *serve, "--rehearsal", own.address, environment=environment) as hedger:
             until(lambda: entries(journal) > 0)
+            echo.requests = 9
             with running(logs[1], *look, environment=environment), running(logs[2], *watch, environment=environment):
                 until(lambda: listening(port))
                 texts += list(_answers(port, issued[1]))
-                hedger.popen.wait(100)
+                hedger.popen.wait(300)
                 until(lambda: "written nothing" in json.dumps(got))
                 texts += [*_answers(port, issued[1]), json.dumps(got)]
+        sent = [value for each in own.overheard.requests for value in each.headers.values()]
     texts += [each.read_bytes() for each in (*logs, *tmp_path.glob("j.db*"))]
     tokens = [*issued[1].values(), *(each.partition(".")[2] for each in issued[1].values())]
-    assert leaks(texts, ["price_jump", "written nothing"]) == ["price_jump", "written nothing"], "all of it was told"
-    assert leaks(texts, [*PLANTED.values(), *tokens]) == []
+    told = ["price_jump", "written nothing", "you sent ***", "an error that nobody awaits"]
+    assert leaks(texts, told) == told, "all of it was told"
+    assert leaks(sent, echo.secrets) == [TRADER.key], "with which everything was signed"
+    assert leaks(texts, [*PLANTED.values(), *tokens, *echo.secrets]) == []
+
+
+def quoting(own: House) -> Echo:
+    """The exchange tells the keys in every tenth minute; half an hour before its end the price falls."""
+    moves = [Move(START + 60_000 * n, "BTC", Decimal(84_000 - 10_000 * (n > 90) + 40 * (n % 7))) for n in range(1, 120)]
+    own.floor._market = Paced(moves)
+    own.overheard.spoken = Echo(own.overheard.spoken, "deribit", (TRADER.key, TRADER.secret), moves=10)
+    return own.overheard.spoken
+
+
+def configured(own: House, settings: ServeConfig, tmp_path: Path) -> Path:
+    venue = traded(own.address).model_dump(mode="json", exclude={"sources", "rehearsal"}, exclude_none=True)
+    raw = raw_config(model=settings.model, venue=venue, reconcile__cash_tolerance="1", name="desk")
+    config = tmp_path / "config.toml"
+    config.write_text(tomli_w.dumps(raw))
+    return config
 
 
 def _answers(port: int, secrets: dict[str, str]) -> Iterable[str]:
