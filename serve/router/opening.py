@@ -11,9 +11,10 @@ from typing import Any
 from envs.types import BadInput
 from serve.clock import Clock
 from serve.config import ServeConfig
+from serve.errors import StartRefused
 from serve.events import Event
 from serve.feed import QuoteModel
-from serve.market import Market
+from serve.market import Listing, Market
 from serve.router.clocks import Together
 from serve.router.marks import unmarked
 from serve.router.settings import Routing
@@ -21,11 +22,11 @@ from serve.router.venue import Routed
 from serve.setup import listings
 from serve.source import Source
 from serve.state import State
-from serve.venues.exchange import Exchange
+from serve.venues.exchange import Account, Exchange
 from serve.venues.floor import Place, Sent
 from serve.venues.lanes import Lanes
 from serve.venues.live import Live
-from serve.venues.opening import INSTANCE, clock_of, ends, mortal, part, rested, told, warmed
+from serve.venues.opening import INSTANCE, armed, clock_of, ends, mortal, part, rested, told, warmed
 
 
 def placed(
@@ -40,19 +41,21 @@ def placed(
     _checked(settings, market)
     mortal(config)
     before, lanes, begun = told(past), {venue: Lanes() for venue in settings.venues}, dict[str, list[Exchange]]()
+    parts = dict[str, Exchange]()
     instance = str(before.get("instance") or secrets.token_hex(INSTANCE)[:INSTANCE])
     try:
         clock = _clock(settings, begun)
-        parts, kept = _parts(settings, market, (config.name, instance), before, lanes, clock)
+        listed = {**listings(config), **({} if state is None else state.listings)}
+        kept = _opened(parts, settings, market, (config.name, instance), before, listed, lanes, clock)
+        separate(parts)
         histories = warmed(next(iter(parts.values())), market, config.clocks.warmup_bars, clock.now())
         for venue, exchange in parts.items():
-            for leg, listing in {**listings(config), **({} if state is None else state.listings)}.items():
-                exchange.listed(leg, listing)
+            armed(config, exchange)
             exchange.begin(tuple(unmarked(past, venue)), sent)
             begun[venue].append(exchange)
     except BaseException:
-        for each in lanes.values():
-            each.close()
+        for venue, own in lanes.items():
+            parts.get(venue, own).close()
         raise
     floor = Routed(parts, settings, {leg: market.lot(leg) for leg in market.symbols})
     floor.remember(past, sent, state)
@@ -62,21 +65,31 @@ def placed(
     return Place(floor, feed, clock, histories, json.dumps({"instance": instance, "venues": kept}))
 
 
-def _parts(
+def _opened(
+    parts: dict[str, Exchange],
     settings: Routing,
     market: Market,
     named: tuple[str, str],
     before: Mapping[str, Any],
+    listed: Mapping[str, Listing],
     lanes: Mapping[str, Lanes],
     clock: Clock,
-) -> tuple[dict[str, Exchange], dict[str, Any]]:
-    """The exchanges, and what is kept of each until the next session."""
-    parts, kept = dict[str, Exchange](), dict[str, Any]()
+) -> dict[str, Any]:
+    """What is kept of each exchange until the next session; they are put into `parts`."""
+    kept = dict[str, Any]()
     for venue, own in settings.venues.items():
         last = before.get("venues", {}).get(venue, {})
-        parts[venue], contracts = part(own, market, named, last, lanes[venue], clock)
+        parts[venue], contracts = part(own, market, named, last, listed, lanes[venue], clock)
         kept[venue] = {"contracts": contracts}
-    return parts, kept
+    return kept
+
+
+def separate(parts: Mapping[str, Exchange]) -> None:
+    """Raises StartRefused where two of them are one account: what it holds would count twice."""
+    seen = dict[Account, str]()
+    for venue, exchange in parts.items():
+        if (other := seen.setdefault(exchange.account(), venue)) != venue:
+            raise StartRefused(f"venue.venues: {other} and {venue} are one account; give each an account of its own")
 
 
 def _checked(settings: Routing, market: Market) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from envs.types import BadInput
 from serve.clock import RealClock
 from serve.dialects import Raw
 from serve.errors import ServeError, StartRefused
@@ -25,7 +26,9 @@ async def checked(line: Connection) -> None:
         rights = await line.dialect.rights(x)
     except wire.AuthenticationError as error:
         raise StartRefused(f"{name} does not accept the key: {line.secrets.words(error)}") from None
-    except wire.CcxtError as error:
+    except (BadInput, ServeError):
+        raise
+    except Exception as error:  # a reply that is none ends in an error of any kind
         raise StartRefused(f"{name} cannot be asked what the key may do: {line.secrets.words(error)}") from None
     finally:
         await x.close()
@@ -83,11 +86,13 @@ class Canceller:
 
 
 async def _skew(line: Connection) -> int:
-    """The least that the answer proves."""
+    """The least that the answer proves. Raises Unreached."""
     x, clock = line.made(), RealClock()
     try:
         began = clock.now()
         told = await line.dialect.time(x)
         return told - min(max(told, began), clock.now())
+    except Exception as error:
+        raise Unreached(f"{line.settings.name} does not tell its time: {line.secrets.words(error)}") from None
     finally:
         await x.close()

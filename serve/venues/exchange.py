@@ -10,7 +10,8 @@ from typing import Any
 from serve.clock import HOUR, SECOND, Clock
 from serve.commands import Ask, CancelOrder, LookUp, SubmitOrder
 from serve.dialects import Reading
-from serve.events import Event, Listed, Malformed, SurfaceQuote
+from serve.errors import StartRefused
+from serve.events import Event, Listed, Malformed, Rejected, SurfaceQuote
 from serve.market import Listing
 from serve.router.books import Level, Snapshot
 from serve.state import State
@@ -19,11 +20,12 @@ from serve.venues.connection import Connection
 from serve.venues.instruments import Instruments
 from serve.venues.lanes import Lanes
 from serve.venues.ordering import Ordering
-from serve.venues.sources import heard
+from serve.venues.sources import Other
 from serve.venues.streams import Book, Streams
 from serve.venues.tracks import Tracks
 
 OVERDUE = HOUR  # past its expiry, an order of before a restart is no longer cancelled
+Account = tuple[str, str | None, str]  # exchange, its rehearsal, and whose it is there
 PATIENCE = 2.0  # seconds on the wall that a clock which stands still waits for answers
 
 
@@ -50,8 +52,10 @@ class Exchange:
         self._ordering = Ordering(line, tracks, symbols, tell, clock)
         self._accounting = Accounting(line, self._ordering, tracks, symbols, tell, self._mark, clock)
         self._streams = Streams(line, settings.quotes, self._ordering, tell, self._shown, clock)
+        self._others = [Other(settings, name, tell, clock) for name in settings.sources]
         self._rests: dict[str, int] = {}  # orders that rest, and when each is next cancelled
         self._polls = self._surfaces = self._renews = 0  # when each is due
+        self._mortal = 0  # until when an order may begin to rest, as the dead man's switch is renewed
 
     def begin(self, past: Sequence[Event], sent: Mapping[str, SubmitOrder]) -> None:
         """Subscribes, after what was journalled before a restart."""
@@ -63,10 +67,34 @@ class Exchange:
             name: each.expires_at for name, each in sent.items() if each.post_only and each.expires_at >= ended
         }
         self._lanes.keep(self._streams.run())
-        for source in self._settings.sources:
-            self._lanes.keep(heard(self._settings, source, self._events.put, self._clock))
+        for each in self._others:
+            self._lanes.keep(each.run())
+
+    def account(self) -> Account:
+        """By what the exchange says, else by the key. Raises StartRefused where it cannot be asked."""
+        try:
+            owner = self._lanes.ask(self._line.dialect.owner(self._ordering.questions))
+        except Exception as error:
+            words = self._line.secrets.words(error)
+            raise StartRefused(f"{self._settings.name} does not say whose the key is: {words}") from None
+        key = self._line.secrets.shown()[self._line.dialect.credentials[0]]
+        return self._settings.name, self._settings.rehearsal, owner or key
+
+    def arm(self) -> None:
+        """The dead man's switch, before anything rests. Raises StartRefused where the exchange does not take it."""
+        try:
+            self._lanes.ask(self._armed(self._clock.now()))
+        except Exception as error:
+            raise StartRefused(
+                f"{self._settings.name}: the dead man's switch cannot be set ({self._line.secrets.words(error)}), so "
+                "what rests would outlive a hedger that dies; change its dead_man_seconds, or set "
+                "execution.resting_seconds to 0"
+            ) from None
 
     def submit(self, order: SubmitOrder) -> tuple[Event, ...]:
+        """Nothing goes out to rest while the dead man's switch is not renewed."""
+        if order.post_only and self._clock.now() >= self._mortal:
+            return (Rejected(order.time, order.order, "the dead man's switch is not renewed, so nothing may rest"),)
         if order.post_only:
             self._rests[order.order] = order.expires_at
         self._lanes.send(self._ordering.submit(order))
@@ -150,6 +178,8 @@ class Exchange:
         """The same for a clock that stands still meanwhile: market data are awaited too, and nothing for long."""
         self._lanes.settle(PATIENCE)
         self._lanes.ask(self._streams.born())
+        for each in self._others:
+            self._lanes.ask(each.born())
 
     def unexplained(self, state: State, declared: Iterable[Event]) -> str | None:
         return self._instruments.unexplained(state, declared)
@@ -164,14 +194,19 @@ class Exchange:
         """The dead man's switch, thrice in its time."""
         if self._line.dialect.dead_man and now >= self._renews:
             self._renews = now + round(self._settings.dead_man_seconds * SECOND / 3)
-            self._lanes.send(self._renewed())
+            self._lanes.send(self._renewed(now))
 
-    async def _renewed(self) -> None:
+    async def _renewed(self, now: int) -> None:
         try:
-            symbols = tuple(self._instruments.symbols.values())
-            await self._line.dialect.renew(self._ordering.cancels, symbols, self._settings.dead_man_seconds)
-        except Exception as error:  # the next turn tries again, and the switch cancels if none gets through
+            await self._armed(now)
+        except Exception as error:  # it is tried again, and the switch cancels if none gets through
             self._fault("dead man's switch", error)
+
+    async def _armed(self, now: int) -> None:
+        """A third of its time is left for an order to arrive in."""
+        symbols, seconds = tuple(self._instruments.symbols.values()), self._settings.dead_man_seconds
+        await self._line.dialect.renew(self._ordering.cancels, symbols, seconds)
+        self._mortal = now + round(seconds * SECOND * 2 / 3)
 
     async def _surface(self, asset: str) -> None:
         try:

@@ -36,7 +36,7 @@ class Instruments:
         for asset in market.assets:
             if asset not in settings.quotes:
                 raise BadInput(f"venue.quotes.{asset} is missing; name the perpetual that quotes it")
-            line.unit(settings.quotes[asset])
+            _perpetual(line, settings.quotes[asset], f"venue.quotes.{asset}")
         made = cls(line, market, dict(settings.symbols))
         for leg in market.symbols:
             made._checked(leg)
@@ -87,6 +87,8 @@ class Instruments:
             if self.market.linear(leg):
                 raise BadInput(f"venue.symbols.{leg} is missing; name the instrument that the leg trades")
             return
+        if self.market.linear(leg):
+            _perpetual(self.line, symbol, f"venue.symbols.{leg}")
         step = Decimal(str(self.line.market(symbol)["precision"]["amount"])) * self.line.unit(symbol)
         if lot % step != 0:
             raise BadInput(
@@ -107,6 +109,25 @@ class Instruments:
         if each.get("option"):
             return asset, "option", float(each["strike"]), int(each["expiry"]), str(each["optionType"])
         return asset, "perpetual" if each.get("swap") else "future", None, each.get("expiry"), None
+
+
+def _perpetual(line: Connection, symbol: str, where: str) -> None:
+    """Raises BadInput for anything but one that is settled in its quote: of nothing else are holdings, funding and
+    expiry followed. `where`: in the settings.
+    """
+    line.unit(symbol)
+    if not _linear(own := line.market(symbol)):
+        base = own["base"]
+        have = sorted(name for name, each in line.markets.items() if _linear(each) and each["base"] == base)
+        raise BadInput(
+            f"{where}: {symbol} is no perpetual, and live nothing else is traded beside options; have "
+            f"{', '.join(have[:3]) or f'none of {base}'}"
+        )
+
+
+def _linear(market: Raw) -> bool:
+    """Whether it is a perpetual that is settled in its quote."""
+    return bool(market.get("swap") and market.get("linear"))
 
 
 def _terms(holding: Holding) -> Terms:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,15 +14,14 @@ from envs.types import BadInput
 from serve import dialects
 from serve.clock import Clock, RealClock
 from serve.config import ServeConfig
-from serve.errors import StartRefused
+from serve.errors import ServeError, StartRefused
 from serve.events import Event, History, Started
 from serve.feed import QuoteModel
-from serve.market import Market
+from serve.market import Listing, Market
 from serve.rehearsal.clock import RehearsalClock
 from serve.setup import listings
 from serve.source import Source
 from serve.state import State
-from serve.venues import wire
 from serve.venues.checking import checked
 from serve.venues.connection import Connection
 from serve.venues.exchange import Exchange
@@ -46,18 +45,19 @@ def placed(
     mortal(config)
     lanes, before, begun = Lanes(), told(past), list[Exchange]()
     instance = str(before.get("instance") or secrets.token_hex(INSTANCE)[:INSTANCE])
-    try:
+    with ExitStack() as failed:
+        failed.callback(lanes.close)
         clock = clock_of(settings.rehearsal, lambda: rested(begun))  # one that was killed has time to come back
         until = ends(settings.rehearsal)
-        exchange, contracts = part(settings, market, (config.name, instance), before, lanes, clock)
+        listed = {**listings(config), **({} if state is None else state.listings)}
+        exchange, contracts = part(settings, market, (config.name, instance), before, listed, lanes, clock)
+        failed.pop_all()
+        failed.callback(exchange.close)
         histories = warmed(exchange, market, config.clocks.warmup_bars, clock.now())
-        for leg, listing in {**listings(config), **({} if state is None else state.listings)}.items():
-            exchange.listed(leg, listing)
+        armed(config, exchange)
         exchange.begin(past, sent)
         begun.append(exchange)
-    except BaseException:
-        lanes.close()
-        raise
+        failed.pop_all()
     models = {each.asset: QuoteModel(market, each.asset, each.closes) for each in histories}
     feed = Live(exchange, models, clock, market.bar, until)
     return Place(exchange, feed, clock, histories, json.dumps({"instance": instance, "contracts": contracts}))
@@ -68,15 +68,18 @@ def part(
     market: Market,
     named: tuple[str, str],
     before: Mapping[str, Any],
+    listed: Mapping[str, Listing],
     lanes: Lanes,
     clock: Clock,
 ) -> tuple[Exchange, dict[str, str]]:
     """One exchange, checked, and its contracts. `named`: the session's name and instance; `before`: of the journal's
-    last session there.
+    last session there; `listed`: by option leg.
     """
     line = Connection.of(settings)
     lanes.ask(checked(line))
     instruments = Instruments.of(line, market)
+    for leg, listing in listed.items():
+        instruments.listed(leg, listing)
     contracts = instruments.contracts(before.get("contracts", {}))
     return Exchange(line, lanes, instruments, Tracks(line.dialect, *named), clock), contracts
 
@@ -91,18 +94,27 @@ def mortal(config: ServeConfig) -> None:
             )
 
 
+def armed(config: ServeConfig, exchange: Exchange) -> None:
+    """Raises StartRefused where orders would rest and the exchange does not take the dead man's switch."""
+    if config.execution.resting_seconds > 0:
+        exchange.arm()
+
+
 def warmed(exchange: Exchange, market: Market, bars: int, now: int) -> tuple[History, ...]:
-    """Closes of as many bars as the exchange has, up to those that the filters want."""
+    """Closes of as many bars as the exchange has, up to those that the filters want. Raises StartRefused."""
     found = []
     for asset in market.assets:
         try:
             candles = exchange.candles(asset, TIMEFRAMES[market.bar], now - (bars + 2) * market.bar, bars + 2)
-        except wire.CcxtError as error:
+            closed = _unbroken([row for row in candles if row[0] + market.bar <= now], market.bar)
+            closes = tuple(float(row[4]) for row in closed[-bars - 1 :])
+        except (BadInput, ServeError):
+            raise
+        except Exception as error:  # a reply that is none ends in an error of any kind
             raise StartRefused(f"the exchange's candles of {asset} cannot be read: {type(error).__name__}") from None
-        closed = _unbroken([row for row in candles if row[0] + market.bar <= now], market.bar)
         if len(closed) < 2:
             raise StartRefused(f"the exchange has no candles of {asset}, which the filters are warmed up with")
-        found.append(History(now, asset, int(closed[-1][0]) + market.bar, tuple(row[4] for row in closed[-bars - 1 :])))
+        found.append(History(now, asset, int(closed[-1][0]) + market.bar, closes))
     return tuple(found)
 
 

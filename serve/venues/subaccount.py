@@ -44,8 +44,7 @@ class SubAccount:
         with suppress(Empty):
             found = self._found.get_nowait()
             self._looking = False
-            why = found if isinstance(found, str) else EMPTIED if found.emptied else ""
-            events = self._failed(why, quote) if why else self._heard(found, own, quote, state)
+            events = self._failed(found, quote) if isinstance(found, str) else self._heard(found, own, quote, state)
         if not self._looking and quote.time >= self._due and not events:
             self._looking, self._due = True, quote.time + self._account.every
             self._lanes.send(self._look(own))
@@ -59,6 +58,8 @@ class SubAccount:
 
     def _heard(self, report: Report, own: Holdings, quote: QuoteEvent, state: State) -> tuple[Event, ...]:
         """Nothing of a report on a book that has changed meanwhile."""
+        if report.emptied:
+            return self._failed(EMPTIED, quote)
         self._silent, doubted = False, self._doubted
         self._doubted = report.differences
         new = [(name, why) for name, why in report.unread.items() if name not in self._told]

@@ -72,9 +72,9 @@ def buys(units: str = "0.1", limit: str = "85000", number: int = 1, **terms: Any
 
 
 @asynccontextmanager
-async def opened(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with house("deribit", tmp_path, CALL) as own:
-        line = Connection.of(settings(own.address))
+async def opened(tmp_path: Path, name: str = "deribit") -> AsyncIterator[Desk]:
+    async with house(name, tmp_path, CALL) as own:
+        line = Connection.of(settings(own.address, name=name))
         x = line.made()
         await line.loaded(x)
         await x.close()

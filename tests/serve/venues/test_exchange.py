@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,8 +22,10 @@ from tests.serve.venues.desk import INSTANCE, LEG, SESSION, buys, settings
 from tests.serve.venues.test_opening import apart
 
 
-def opened(own: House, clock: VirtualClock) -> Exchange:
-    made, _ = part(settings(own.address), Market(task(), ASSETS, LEGS), (SESSION, INSTANCE), {}, Lanes(), clock)
+def opened(own: House, clock: VirtualClock, **terms: Any) -> Exchange:
+    """At OKX, which has a dead man's switch and volatilities."""
+    wanted = settings(own.address, **{"name": "okx", "dead_man_seconds": 60, **terms})
+    made, _ = part(wanted, Market(task(), ASSETS, LEGS), (SESSION, INSTANCE), {}, {}, Lanes(), clock)
     return made
 
 
@@ -35,14 +38,14 @@ def told(exchange: Exchange, now: int) -> list[Event]:
 
 @pytest.mark.slow
 def test_what_rests_is_cancelled_when_it_expires_after_a_restart_too(tmp_path: Path) -> None:
-    with apart(tmp_path) as own:
+    with apart(tmp_path, "okx") as own:
         clock, old, new = (
             VirtualClock(START),
             buys(limit="83000", post_only=True),
             buys("0.2", "82000", 2, post_only=True),
         )
-        label = f"{SESSION}.{INSTANCE}-000001"
-        own.floor.apply(Place(START, TRADED, label, LEG, old.units, old.limit, "gtc", post_only=True))
+        labels = [own.dialect.spelled(SESSION, INSTANCE, f"00000{n}") for n in (1, 2)]
+        own.floor.apply(Place(START, TRADED, labels[0], LEG, old.units, old.limit, "gtc", post_only=True))
         exchange = opened(own, clock)
         exchange.begin([], {old.order: old})
         exchange.report(Ask(START, "positions"))
@@ -54,5 +57,5 @@ def test_what_rests_is_cancelled_when_it_expires_after_a_restart_too(tmp_path: P
 
         assert exchange.submit(replace(new, expires_at=old.expires_at + 60_000)) == ()
         assert Acknowledged(old.expires_at + 1, new.order) in told(exchange, old.expires_at + 1)
-        assert [each.client_id for each in own.floor.exchange.open_orders(TRADED)] == [f"{SESSION}.{INSTANCE}-000002"]
+        assert [each.client_id for each in own.floor.exchange.open_orders(TRADED)] == labels[1:]
         exchange.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -59,9 +59,9 @@ class Paced:
 
 
 @contextmanager
-def apart(tmp_path: Path) -> Iterator[House]:
+def apart(tmp_path: Path, name: str = "deribit") -> Iterator[House]:
     """An exchange on a thread of its own, as a session waits for its answers; its day has two hours."""
-    lanes, own = Lanes(), house("deribit", tmp_path, CALL)
+    lanes, own = Lanes(), house(name, tmp_path, CALL)
     try:
         found = lanes.ask(own.__aenter__())
         found.server._span = (START, START + HOURS * HOUR)
@@ -73,10 +73,12 @@ def apart(tmp_path: Path) -> Iterator[House]:
         lanes.close()
 
 
-def served(tmp_path: Path, own: House, model: Path) -> list[Event | Output]:
-    """A session until the exchange ends; what its journal holds."""
-    venue = settings(own.address, surface_seconds=600).model_dump(mode="json", exclude={"sources"})
-    raw = raw_config(model=str(model), venue=venue, reconcile__cash_tolerance="1", name="desk")
+def served(
+    tmp_path: Path, own: House, model: Path, terms: Mapping[str, Any] = {}, **changes: Any
+) -> list[Event | Output]:
+    """A session until the exchange ends; what its journal holds. `terms`: of the venue."""
+    venue = settings(own.address, **{"surface_seconds": 600, **terms}).model_dump(mode="json", exclude={"sources"})
+    raw = raw_config(model=str(model), venue=venue, reconcile__cash_tolerance="1", name="desk", **changes)
     journal = Journal(str(tmp_path / "live.db"))
     try:
         run(ServeConfig.model_validate(raw), journal, Source((), 0, 0))

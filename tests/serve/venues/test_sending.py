@@ -95,6 +95,8 @@ class Now:
     def keep(self, work: Coroutine[Any, Any, None]) -> None:
         work.close()
 
+    ask = send
+
 
 def test_a_cancel_that_does_not_get_through_is_sent_again_until_nothing_rests() -> None:
     own, order = Counter(), buys(post_only=True)
@@ -102,6 +104,7 @@ def test_a_cancel_that_does_not_get_through_is_sent_again_until_nothing_rests() 
     lanes: Any = Now()
     exchange = Exchange(own.line, lanes, instruments, own.tracks, own.clock)
     exchange.begin([], {})
+    exchange.arm()
     exchange.submit(order)
     own.venue.deaf = True
     for after in (-1, 0, 9_999, 10_000):

@@ -334,7 +334,9 @@ def test_an_account_that_cannot_be_read_is_no_start(tmp_path: Path, monkeypatch:
         monkeypatch.setattr(connection, "DESK", replace(DESK, secret="wrong"))
         with pytest.raises(StartRefused, match=r"book\.account: otc at deribit cannot be read: AuthenticationError"):
             examined(config(own), MARKET)
-        with pytest.raises(BadInput, match=r"book\.account\.keys\.environment\.apiKey: the environment has no such variable"):
+        with pytest.raises(
+            BadInput, match=r"book\.account\.keys\.environment\.apiKey: the environment has no such variable"
+        ):
             examined(config(own, rehearsal=None), MARKET)
     with pytest.raises(StartRefused, match="deribit cannot be reached"):
         examined(config(own), MARKET)
