@@ -25,6 +25,7 @@ from typing import Any
 
 import tomli_w
 
+from serve import dialects
 from serve.clock import DAY, parse
 from serve.errors import ServeError
 from serve.rehearsal import faults, protocols
@@ -36,15 +37,20 @@ FIRST, SPAN = parse("2021-02-01"), 390  # days that a run may begin on: to where
 KILLS = 2  # a run: one of the hedger, one of the exchange
 SLICE = "0.015"  # BTC
 FEWEST = 500  # orders
+RESTED = 100  # of them that rest, where any may
+RESTING = 30  # seconds, where orders may rest: less than to the next slice, so that some expire and some are withdrawn
+DEAD_MAN = 60.0  # seconds: a killed hedger stays away for less or for more
 
 
 def settings(protocol: str) -> dict[str, Any]:
-    """Those of the Deribit example, at another exchange, with hedges in many small orders."""
-    raw = tomllib.loads((ROOT / "configs" / "deribit.toml").read_text())
+    """Those that ship, with hedges in many small orders, which rest where they may."""
+    raw = tomllib.loads((ROOT / "configs" / f"{protocol}.toml").read_text())
     raw["model"] = str(ROOT / raw["model"])
-    raw["venue"] |= {"name": protocol, "timeout_seconds": 1.0, "silence_seconds": 300.0}
+    raw["venue"] |= {"timeout_seconds": 1.0, "dead_man_seconds": DEAD_MAN}
     raw["bands"] |= {"calm_width": 0.05, "stress_width": 0.05}
-    raw["execution"] |= {"slice_seconds": 45.0, "resting_seconds": 0}
+    resting = RESTING if dialects.load(protocol).dead_man else 0
+    raw["execution"] |= {"slice_seconds": 45.0, "resting_seconds": resting}
+    raw["breakers"]["own_patterns"]["pulled"] = {"entry": 400, "exit": 100}  # of small slices that rest in vain
     raw["breakers"]["liquidity_collapse"]["depth"] = {"entry": 5_000, "exit": 10_000}  # else no order grows the hedge
     raw["limits"]["legs"]["BTC-PERP"]["order"] = {"soft": SLICE, "hard": SLICE}
     return raw
@@ -67,6 +73,8 @@ def day(place: int, arguments: argparse.Namespace) -> Verdict:
             verdict = Verdict(protocol, seed, violations=[str(error)])
         if verdict.orders < FEWEST:
             verdict.violations.append(f"few: {verdict.orders} orders, {FEWEST} wanted")
+        if dialects.load(protocol).dead_man and verdict.rested < RESTED:
+            verdict.violations.append(f"few: {verdict.rested} orders rested, {RESTED} wanted")
         if verdict.violations and arguments.keep is not None:
             Path(folder).rename(arguments.keep / f"{protocol}-{seed}")
             Path(folder).mkdir()
@@ -101,6 +109,9 @@ def main() -> None:
         "faults": dict(sorted(struck.items())),
         "orders": sum(verdict.orders for verdict in verdicts),
         "fewest_orders": min(verdict.orders for verdict in verdicts),
+        "rested": sum(verdict.rested for verdict in verdicts),
+        "dead_man": sum(verdict.dead_man for verdict in verdicts),
+        "cancels": sum(verdict.cancels for verdict in verdicts),
         "restarts": sum(verdict.restarts for verdict in verdicts),
         "violations": sum(len(verdict.violations) for verdict in verdicts),
         "seconds": round(sum(verdict.seconds for verdict in verdicts)),

@@ -41,13 +41,16 @@ KINDS = {
     "fill_doubled": Kind(4, 0, "a fill is told twice"),
     "fill_swapped": Kind(4, 0, "fills and orders are told the last first"),
     "fill_early": Kind(4, 0, "the fill is told before the order is answered"),
-    "clock_skewed": Kind(2, 10 * MINUTE, "the venue's clock is seconds off"),
+    "cancel_lost": Kind(3, 0, "a cancel is taken, and its reply never comes"),
+    "cancel_late": Kind(4, 0, "an order that rests is taken just before its cancel arrives"),
+    "clock_skewed": Kind(2, 10 * MINUTE, "the venue's clock is a second or two off"),
     "book_thin": Kind(3, 5 * MINUTE, "next to nothing rests in the book: orders fill in part"),
     "price_band": Kind(4, 0, "an order is refused for its price"),
     "maintenance": Kind(1, 4 * MINUTE, "no order is taken"),
 }
+CANCEL = "cancel "  # begins what is told of a fault that befell the reply to a cancel
 THIN = 0.01  # share of the depth that is left
-SKEW = 4 * SECOND
+SKEW = 1_900  # milliseconds at most: by more than 2 s the shipped settings halt, and wait for a person
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,11 @@ class Faults:
     @property
     def counts(self) -> dict[str, int]:
         return dict(sorted(Counter(strike.kind for strike in self.struck).items()))
+
+    @property
+    def cancels(self) -> int:
+        """How many befell the reply to a cancel."""
+        return sum(strike.detail.startswith(CANCEL) for strike in self.struck)
 
     def add(self, fault: Fault) -> None:
         """One more, by hand. Raises BadInput."""

@@ -13,6 +13,7 @@ from typing import Protocol
 from serve.rehearsal.exchange import Exchange
 from serve.rehearsal.faults import SKEW, THIN, Faults, beyond
 from serve.rehearsal.types import (
+    Cancel,
     Command,
     Gone,
     Happening,
@@ -22,6 +23,7 @@ from serve.rehearsal.types import (
     Place,
     Refused,
     Traded,
+    Transfer,
 )
 from serve.rehearsal.views import Candle
 
@@ -72,6 +74,8 @@ class Floor:
 
     def apply(self, command: Command) -> tuple[Happening, ...]:
         """An order may meet the fault that its price is refused, which the exchange then never sees."""
+        if isinstance(command, Cancel):
+            self._taken(command)
         if isinstance(command, Place) and self._faults.strikes("price_band", self._now, command.client_id):
             happened: tuple[Happening, ...] = (
                 Refused(self._now, command.account, command.client_id, "price_band", "beyond the limit"),
@@ -108,6 +112,22 @@ class Floor:
             if isinstance(each, Traded) and self._faults.strikes("fill_doubled", self._now, str(each.fill.fill_id)):
                 news.append(each)
         return self._swapped(news)
+
+    def _taken(self, command: Cancel) -> None:
+        """Before its cancel arrives somebody may take the order, and all that stands before it."""
+        own, sent = self.exchange.order(command.order_id), (command.account, "open")
+        if own is None or (own.account, own.status) != sent:
+            return
+        if not self._faults.strikes("cancel_late", self._now, own.client_id):
+            return
+        book, sign = self.exchange.book(own.instrument), Decimal(1).copy_sign(own.units)
+        side = book.bids if sign > 0 else book.asks
+        size = sum((level[1] for level in side if (level[0] - own.price) * sign >= 0), Decimal(0))
+        taker, currency = f"taker-{own.order_id}", self.exchange.instrument(own.instrument).settle
+        self.told += self._recorded.apply(Transfer(self._now, taker, currency, size * own.price))
+        self.told += self._recorded.apply(
+            Place(self._now, taker, "", own.instrument, -sign * size, own.price, "ioc"),
+        )
 
     def _maintain(self) -> None:
         on = self._faults.lasting("maintenance", self._now) is not None

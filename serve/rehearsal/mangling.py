@@ -7,7 +7,7 @@ import json
 
 from aiohttp import web
 
-from serve.rehearsal.faults import Faults
+from serve.rehearsal.faults import CANCEL, Faults
 from serve.rehearsal.protocols import Reply
 
 LATE = 0.2  # seconds on the wall
@@ -19,6 +19,8 @@ FATES = (*FIRST, "reply_truncated", "reply_html", "reply_502")
 
 def fated(faults: Faults, now: int, detail: str) -> str | None:
     """The fault that is due on this reply, if any; there is one at most."""
+    if detail.startswith(CANCEL) and faults.strikes("cancel_lost", now, detail):
+        return "reply_lost"
     return next((kind for kind in FATES if faults.strikes(kind, now, detail)), None)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
@@ -73,12 +74,15 @@ class Recorded:
         self._file.write(text.encode() + b"\n")
 
 
-def replayed(path: Path) -> Exchange:
-    """The exchange as a record leaves it, which is not changed. Raises BadInput for one that is damaged."""
+def replayed(path: Path, told: Callable[[Sequence[Happening]], None] = lambda happened: None) -> Exchange:
+    """The exchange as a record leaves it, which is not changed; `told` hears what each command makes happen.
+
+    Raises BadInput for one that is damaged.
+    """
     first, *lines = path.read_bytes().split(b"\n")[:-1]
     exchange = Exchange(_read(path, 1, first))
     for number, line in enumerate(lines, 2):
-        exchange.apply(_read(path, number, line))
+        told(exchange.apply(_read(path, number, line)))
     return exchange
 
 

@@ -12,22 +12,25 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
+from math import exp, log
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
 from serve import config as configs
-from serve.clock import SECOND, show
+from serve.clock import HOUR, SECOND, show
 from serve.errors import ServeError
 from serve.journal import Journal
 from serve.rehearsal.plan import PORT, RECORD, Plan
 from serve.rehearsal.record import replayed
-from serve.rehearsal.verdict import heard, violations
+from serve.rehearsal.types import Gone, Happening
+from serve.rehearsal.verdict import heard, rested, violations
 
 LOOK = 0.1  # seconds on the wall between looks at the exchange
 STUCK = 120.0  # seconds on the wall without the time going on, after which the hedger counts as hung
 REFUSED, PATIENT, AGAIN = "failed: ", 10, 5 * SECOND  # a start that is refused; so often; so much later
-AWAY = (60 * SECOND, 20 * 60 * SECOND)  # that a killed hedger stays away, milliseconds of the exchange
+AWAY = (10 * SECOND, 20 * 60 * SECOND)  # that a killed hedger stays away, milliseconds of the exchange
+WAITS = HOUR  # that a kill of the hedger waits for an order that rests
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 Victim = Literal["hedger", "exchange", "both"]
 
@@ -38,18 +41,25 @@ class Kill:
     who: Victim
     away: int  # milliseconds of the exchange
 
+    def due(self, now: int, resting: int) -> bool:
+        """The hedger is best killed while something of it rests."""
+        return now >= self.at + (0 if resting or self.who == "exchange" else WAITS)
+
 
 @dataclass
 class Verdict:
     protocol: str
     seed: int
     orders: int = 0
+    rested: int = 0  # of the orders, those that rested in the book
+    dead_man: int = 0  # of these, those that the exchange cancelled since it had not heard of the hedger
     fills: int = 0
     requests: int = 0
     state: str = ""
     restarts: int = 0  # after a kill
     refused: int = 0  # starts, for a reason that the hedger gave
     faults: dict[str, int] = field(default_factory=dict)
+    cancels: int = 0  # of the faults, those that befell the reply to a cancel
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -59,7 +69,13 @@ def kills(count: int, plan: Plan) -> list[Kill]:
     draws, victims = Random(f"kills {plan.seed}"), ("hedger", "exchange", "both")
     span = plan.ends - plan.first
     times = sorted(draws.randrange(plan.first + span // 20, plan.ends - span // 10) for _ in range(count))
-    return [Kill(at, victims[place % 3], draws.randrange(*AWAY)) for place, at in enumerate(times)]  # type: ignore[arg-type]
+    return [Kill(at, victims[place % 3], _away(draws)) for place, at in enumerate(times)]  # type: ignore[arg-type]
+
+
+def _away(draws: Random) -> int:
+    """As often shorter as longer than a dead man's switch waits."""
+    shortest, longest = AWAY
+    return round(exp(draws.uniform(log(shortest), log(longest))))
 
 
 class Rehearsal:
@@ -133,14 +149,15 @@ class Rehearsal:
         last, stuck = 0, 0.0
         while self._hedger.poll() is None:
             time.sleep(LOOK)
-            now = self._asked("GET", "/control/status").get("now", last)
+            status = self._asked("GET", "/control/status")
+            now = status.get("now", last)
             stuck = 0.0 if now > last else stuck + LOOK
             last = now
             self._told(now)
             if stuck > STUCK:
                 self.verdict.violations.append(f"hung: the hedger stands still at {show(now)}")
                 return True
-            if self._kills and now >= self._kills[0].at:
+            if self._kills and self._kills[0].due(now, status.get("resting", 0)):
                 self._killed(self._kills.pop(0))
                 stuck = 0.0
         return False
@@ -156,14 +173,15 @@ class Rehearsal:
             self._exchange = self._started("exchange", self._serving(self._port))
             self._answers()
         if kill.who != "exchange":
-            self._asked("POST", "/control/advance", {"until": kill.at + kill.away})
+            now = self._asked("GET", "/control/status")["now"]
+            self._asked("POST", "/control/advance", {"until": now + kill.away})
             self._hedger = self._started("hedger", self._hedging())
         self.verdict.restarts += 1
 
     def _judged(self) -> None:
         """From the journal, from the exchange's own statement, and from its record run anew."""
         verdict, status = self.verdict, self._asked("GET", "/control/status")
-        verdict.faults, verdict.requests = status["faults"], status["requests"]
+        verdict.faults, verdict.requests, verdict.cancels = status["faults"], status["requests"], status["cancels"]
         statement = self._asked("GET", "/control/statement")
         digest = self._asked("GET", "/control/digest")["digest"]
         with closing(Journal(str(self.journal), readonly=True)) as journal:
@@ -173,13 +191,17 @@ class Rehearsal:
                 verdict.violations.append(f"replay: {error}")
                 return
         verdict.orders, verdict.fills = len(found.sent), statement["fills"]
+        verdict.rested = rested(found, statement)
         verdict.state = "" if core.state is None else core.state.risk.name
         verdict.violations += violations(found, statement)
         if verdict.state == "HALTED":
             verdict.violations.append("halted: the hedger waits for a person")
         self._ended(self._exchange, signal.SIGTERM)
-        if replayed(self.plan.folder / RECORD).digest() != digest:
+        if replayed(self.plan.folder / RECORD, self._heard).digest() != digest:
             verdict.violations.append("replay: the exchange's record does not lead to its state")
+
+    def _heard(self, happened: Sequence[Happening]) -> None:
+        self.verdict.dead_man += sum(isinstance(each, Gone) and each.why == "deadman" for each in happened)
 
     def _asked(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The exchange's answer; empty where there is none."""

@@ -16,10 +16,10 @@ from aiohttp import WSMsgType, web
 from envs.types import BadInput
 from serve.clock import SECOND, RealClock
 from serve.rehearsal.budget import Budget
-from serve.rehearsal.faults import Fault, Faults
+from serve.rehearsal.faults import CANCEL, Fault, Faults
 from serve.rehearsal.floor import Floor
 from serve.rehearsal.mangling import FIRST, answered, cut, fated
-from serve.rehearsal.protocols import Request, Session, Spoken
+from serve.rehearsal.protocols import TRADER, Request, Session, Spoken
 from serve.rehearsal.statement import statement
 from serve.rehearsal.types import Accepted, Gone, Happening
 
@@ -92,8 +92,9 @@ class Server:
             return web.json_response(reply.body, status=reply.status, headers=reply.headers)
         reply = spoken.rest(asked, self.floor)
         news = self.floor.news()
-        changed = any(isinstance(each, Accepted | Gone) for each in news)
-        fate = fated(self._faults, now, asked.path) if changed else None
+        placed, ended = (any(isinstance(each, kind) for each in news) for kind in (Accepted, Gone))
+        detail = asked.path if placed else CANCEL + asked.path
+        fate = fated(self._faults, now, detail) if placed or ended else None
         if fate in FIRST:
             await self._send(news)
             news = []
@@ -159,11 +160,12 @@ class Server:
     async def _status(self, request: web.Request) -> web.Response:
         starts, ends = self._span
         told: dict[str, Any] = {"now": self.floor.now, "starts": starts, "ends": ends, "requests": self.requests}
-        told |= {"websockets": len(self._lines), "faults": self._faults.counts}
+        told |= {"websockets": len(self._lines), "faults": self._faults.counts, "cancels": self._faults.cancels}
+        told["resting"] = len(self.floor.exchange.open_orders(TRADER.account))
         return web.json_response(told)
 
     async def _statement(self, request: web.Request) -> web.Response:
-        return web.json_response(statement(self.floor.exchange, request.query.get("account", "trader")))
+        return web.json_response(statement(self.floor.exchange, request.query.get("account", TRADER.account)))
 
     async def _digest(self, request: web.Request) -> web.Response:
         return web.json_response({"digest": self.floor.exchange.digest()})

@@ -11,10 +11,11 @@ from typing import Any
 
 from serve import dialects
 from serve.clock import SECOND
-from serve.commands import Output, SubmitOrder
+from serve.commands import Dropped, Output, SubmitOrder
 from serve.config import ServeConfig
-from serve.events import Absent, Cancelled, Deleveraged, Event, Filled, QuoteEvent, Rejected, Started
+from serve.events import Absent, Cancelled, Deleveraged, Event, Filled, Rejected, Started
 from serve.journal import Journal
+from serve.rehearsal.bounds import Bounds
 from serve.runner import Core, replayed
 
 ZERO = Decimal(0)
@@ -30,16 +31,20 @@ class Heard:
     filled: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     ended: set[str] = field(default_factory=set)
     positions: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-    spots: dict[str, float] = field(default_factory=dict)
     beyond: list[str] = field(default_factory=list)
+    bounds: Bounds = field(init=False)
     _trades: set[tuple[str, str]] = field(default_factory=set)
     _recent: deque[int] = field(default_factory=deque)
 
+    def __post_init__(self) -> None:
+        self.bounds = Bounds(self.config, self.positions)
+
     def told(self, event: Event, outputs: tuple[Output, ...]) -> None:
+        dropped = any(isinstance(output, Dropped) for output in outputs)
+        if not dropped and not (isinstance(event, Filled) and (event.order, event.trade) in self._trades):
+            self.bounds.told(event)
         if isinstance(event, Started) and event.venue:
             self.instance = json.loads(event.venue)["instance"]
-        elif isinstance(event, QuoteEvent):
-            self.spots[event.asset] = event.spot
         elif isinstance(event, Filled) and (event.order, event.trade) not in self._trades:
             self._trades.add((event.order, event.trade))
             self.filled[event.order] += event.units
@@ -64,6 +69,7 @@ class Heard:
     def _left(self, order: SubmitOrder) -> None:
         limits = self.config.limits
         self.sent[order.order] = order
+        self.beyond += self.bounds.sent(order)
         if abs(order.units) > limits.legs[order.symbol].order.hard:
             self.beyond.append(f"limit: {order.order} is of {order.units}")
         if abs(order.units * order.limit) > limits.order_value.hard:
@@ -82,9 +88,17 @@ def heard(config: ServeConfig, journal: Journal) -> tuple[Heard, Core]:
     return found, core
 
 
+def rested(found: Heard, statement: dict[str, Any]) -> int:
+    """How many of our orders rested in the book."""
+    there = {each["client_id"] for each in statement["orders"]}
+    return sum(each.post_only and found.spelled(name) in there for name, each in found.sent.items())
+
+
 def violations(found: Heard, statement: dict[str, Any]) -> list[str]:
     """Everything that should not be, in words; none is the aim."""
-    return [*found.beyond, *_orders(found, statement), *_account(found, statement)]
+    vain = found.config.execution.resting_seconds > 0 and rested(found, statement) == 0
+    unproven = ["rested: no order did, which the settings ask for"] if vain else []
+    return [*unproven, *found.beyond, *_orders(found, statement), *_account(found, statement)]
 
 
 def _orders(found: Heard, statement: dict[str, Any]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import ccxt
 import pytest
+from aiohttp import ClientSession
 
 from envs.types import BadInput
 from serve.rehearsal.clock import RehearsalClock
@@ -48,6 +49,57 @@ def test_what_an_order_meets(tmp_path: Path, kind: str, error: type[Exception], 
             assert raised.type is error
             assert len(venue.floor.exchange.open_orders("trader")) == placed
             assert venue.faults.counts == {kind: 1}
+
+    asyncio.run(trade())
+
+
+def test_a_cancel_that_comes_too_late(tmp_path: Path) -> None:
+    """The order that rested is filled whole, and its cancel finds nothing; another's order is never taken."""
+
+    async def trade() -> None:
+        async with rehearsed(tmp_path, "deribit") as venue, deribit(venue) as exchange:
+            await exchange.load_markets()
+            order = await exchange.create_order(PERP, "limit", "buy", 0.01, 59_950, {"postOnly": True})
+            venue.arm("cancel_late")
+            with pytest.raises(ccxt.OrderNotFound):
+                await exchange.cancel_order("ETH-123", PERP)
+            assert venue.faults.counts == {}
+            with pytest.raises(ccxt.ExchangeError):
+                await exchange.cancel_order(order["id"], PERP)
+            assert venue.faults.counts == {"cancel_late": 1}
+            (held,) = venue.floor.exchange.account("trader").positions
+            assert str(held.units) == "0.010"
+            assert venue.floor.exchange.total("USDC") == 0
+
+    asyncio.run(trade())
+
+
+def test_a_fault_of_a_cancel_is_told_apart(tmp_path: Path) -> None:
+    async def trade() -> None:
+        async with rehearsed(tmp_path, "deribit") as venue, deribit(venue, timeout=300) as exchange:
+            await exchange.load_markets()
+            exchange.session._retry_connection = False
+            venue.arm("connection_dropped")
+            venue.arm("cancel_lost")
+            with pytest.raises(ccxt.ExchangeNotAvailable):
+                await exchange.create_order(PERP, "limit", "buy", 0.01, 59_000)
+            (order,) = venue.floor.exchange.open_orders("trader")
+            wire = (await exchange.fetch_open_orders(PERP))[0]["id"]
+            assert (await asked(venue))["resting"] == 1
+            assert (await asked(venue))["cancels"] == 0
+            with pytest.raises(ccxt.RequestTimeout):
+                await exchange.cancel_order(wire, PERP)
+            told = await asked(venue)
+            assert (told["resting"], told["cancels"], told["faults"]) == (
+                0,
+                1,
+                {"connection_dropped": 1, "cancel_lost": 1},
+            )
+            assert venue.floor.exchange.order(order.order_id).status == "cancelled"
+
+    async def asked(venue: Venue) -> Any:
+        async with ClientSession() as session, session.get(f"{venue.address}/control/status") as reply:
+            return await reply.json()
 
     asyncio.run(trade())
 

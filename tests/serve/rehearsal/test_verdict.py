@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 
 from serve import config as configs
 from serve.commands import SubmitOrder
-from serve.events import Cancelled, Filled, Started
-from serve.rehearsal.verdict import Heard, violations
+from serve.events import Cancelled, Filled, QuoteEvent, Rejected, Started
+from serve.rehearsal.verdict import Heard, rested, violations
 
 CONFIG = Path(__file__).parents[3] / "configs" / "deribit.toml"
 SECOND = 1_000
+QUOTE = QuoteEvent(0, "BTC", 0, *[60_000.0] * 4, 1e-4, 1e6, 0.0, 0.6, 0.0, 0.0)
 
 
 def order(number: int, units: str, time: int = 0) -> SubmitOrder:
@@ -27,6 +29,7 @@ def journal() -> Heard:
     """Two orders: one filled, one cancelled after a part."""
     found = Heard(configs.load(CONFIG))
     started = Started(0, "", "", "", "", venue=json.dumps({"instance": "abcde"}))
+    found.told(QUOTE, ())
     found.told(started, (order(1, "2"), order(2, "-1", SECOND)))
     for _ in range(2):  # a fill that is told twice counts once
         found.told(Filled(1, "deribit-000001", "t1", Decimal(2), Decimal(60_000), Decimal(0)), ())
@@ -82,8 +85,23 @@ def test_an_order_that_nobody_knows_of_is_lost() -> None:
     assert [each.split(":")[0] for each in violations(found, statement(found))] == ["lost"]
 
 
+def test_where_orders_may_rest_some_must_have() -> None:
+    """One that was refused has not, nor one that takes."""
+    found = journal()
+    found.config = found.config.model_copy(
+        update={"execution": found.config.execution.model_copy(update={"resting_seconds": 30.0})}
+    )
+    found.told(Rejected(5, "deribit-000003", "no"), (replace(order(3, "1", 2 * SECOND), post_only=True),))
+    assert [rested(found, statement(found)), *violations(found, statement(found))][0] == 0
+    assert [each.split(":")[0] for each in violations(found, statement(found))] == ["rested"]
+    found.sent["deribit-000002"] = replace(found.sent["deribit-000002"], post_only=True)
+    assert rested(found, statement(found)) == 1
+    assert violations(found, statement(found)) == []
+
+
 def test_limits() -> None:
     found = Heard(configs.load(CONFIG))
+    found.told(QUOTE, ())
     limits = found.config.limits
     hard = limits.legs["BTC-PERP"].position.hard
     large = limits.legs["BTC-PERP"].order.hard + 1
