@@ -192,7 +192,7 @@ def test_a_quote_that_was_dropped_is_not_believed() -> None:
 
 @pytest.mark.parametrize("changed", [{"settlement": "coin"}, {"kind": "liquidity_position"}])
 def test_of_a_book_that_is_not_priced_here_prices_and_notional_are_measured(changed: dict[str, Any]) -> None:
-    book = BookTraded(0, replace(CALL, **changed), Decimal(0))
+    book = BookTraded(0, replace(CALL, units=Decimal(40), **changed), Decimal(0))
     limits = {"delta": {"soft": "1", "hard": "1"}, "stress_loss": {"soft": "1", "hard": "1"}}
     assert within([book], order("35"), **limits)
     assert "notional" in judged([book], order("35"), notional={"soft": "1", "hard": "1e6"}, **limits)
