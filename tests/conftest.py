@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)  # on shared cores two threads spend their time waiting for each other
+settings.register_profile("shared", deadline=None)  # there, one example may take long for nobody's fault
+settings.load_profile("shared")
 
 
 class Beyond(RuntimeError):

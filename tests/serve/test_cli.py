@@ -39,7 +39,7 @@ def test_serve_replay_verify(config: Path, tmp_path: Path) -> None:
     shown = RUNNER.invoke(app, ["journal", "show", journal, "--kind", "BarClosed", "--last", "2", "--json"])
     assert [json.loads(line)["type"] for line in shown.output.splitlines()] == ["BarClosed"] * 2
     plain = RUNNER.invoke(app, ["journal", "show", journal, "--first", "1", "--kind", "Started"])
-    assert plain.output.startswith(f"       1  {show(START)}  Started  config=")
+    assert plain.output.startswith(f"       1  {show(START)}  Started  computed=torch ")
     other = RUNNER.invoke(app, ["journal", "verify", journal, "--head", f"9:{'0' * 64}"])
     assert (other.exit_code, "missing" in other.output) == (1, True)
 

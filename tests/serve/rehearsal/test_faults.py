@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 
 from envs.types import BadInput
 from serve.rehearsal.clock import RehearsalClock
-from serve.rehearsal.faults import DAY, KINDS, QUIET, Fault, Faults, chosen, schedule
+from serve.rehearsal.faults import DAY, KINDS, QUIET, SKEW, Fault, Faults, chosen, schedule
 from tests.serve.rehearsal.venue import START, Venue, control, deribit, rehearsed
 
 PERP = "BTC/USDC:USDC"
@@ -231,7 +231,7 @@ def test_a_clock_that_is_off_and_a_book_that_is_thin(tmp_path: Path) -> None:
             order = await exchange.create_order(PERP, "limit", "buy", 2 + round(whole, 3), 61_000, params=params)
             assert 0 < order["filled"] < order["amount"]
             venue.arm("clock_skewed", 120_000)
-            assert abs(await exchange.fetch_time() - venue.floor.now) == 4_000
+            assert abs(await exchange.fetch_time() - venue.floor.now) == SKEW
 
     asyncio.run(trade())
 
