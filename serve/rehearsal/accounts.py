@@ -17,6 +17,11 @@ MAKERS = ("maker-1", "maker-2")
 BACKGROUND = frozenset({OUTSIDE, EXCHANGE, INSURANCE, FLOW, *MAKERS})
 
 
+def margined(instrument: Instrument) -> bool:
+    """Whether nothing is paid for it but what it gains or loses."""
+    return instrument.kind in ("perpetual", "future")
+
+
 def rounded(amount: Decimal) -> Decimal:
     return amount.quantize(CENT)
 
@@ -51,7 +56,7 @@ class Accounts:
     def trade(self, account: str, instrument: Instrument, units: Decimal, price: Decimal) -> Decimal:
         """One side of a trade; the other side must be booked too. Returns the profit realised.
 
-        A perpetual's profit moves to the balance when it is realised; an option and a spot are paid for at once.
+        The profit of what is margined moves to the balance when it is realised; the rest is paid for at once.
         """
         balances = self.balances[account]
         if instrument.kind == "spot":
@@ -78,11 +83,11 @@ class Accounts:
         return -closed * price - gone
 
     def total(self, currency: str, derivatives: dict[str, Instrument]) -> Decimal:
-        """0, always: balances, and what open perpetuals have cost, over all accounts.
+        """0, always: balances, and what open perpetuals and futures have cost, over all accounts.
 
         `derivatives`: the instruments listed by name.
         """
         balances = sum((balances.get(currency, ZERO) for balances in self.balances.values()), ZERO)
-        settled_in = {name for name, each in derivatives.items() if (each.kind, each.settle) == ("perpetual", currency)}
+        settled_in = {name for name, each in derivatives.items() if margined(each) and each.settle == currency}
         held = (one for holdings in self.holdings.values() for one in holdings.items())
         return balances - sum((holding.cost for name, holding in held if name in settled_in), ZERO)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from serve.rehearsal.accounts import EXCHANGE, INSURANCE, rounded
+from serve.rehearsal.accounts import EXCHANGE, INSURANCE, margined, rounded
 from serve.rehearsal.making import take
 from serve.rehearsal.margin import Standing, maintenance_of, standing
 from serve.rehearsal.state import State, outside
@@ -52,9 +52,9 @@ def _liquidate(state: State, account: str) -> None:
     if not held or now.worth <= 0:
         _bankrupt(state, account)
         return
-    # perpetuals first; then what needs most margin; options that were bought last
+    # options last; of the others what needs most margin; options that were bought last of all
     needs = {name: maintenance_of(state, state.instruments[name], held[name].units) for name in held}
-    first = min(held, key=lambda name: (state.instruments[name].kind != "perpetual", -needs[name], name))
+    first = min(held, key=lambda name: (not margined(state.instruments[name]), -needs[name], name))
     _reduce(state, account, state.instruments[first])
 
 

@@ -1,8 +1,9 @@
-"""What a rehearsal exchange lists: for each asset a spot, a perpetual and, for the first, options around the spot."""
+"""What a rehearsal exchange lists: for each asset a spot and a perpetual; for the first options and a future too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal
@@ -11,7 +12,7 @@ from serve.clock import DAY, HOUR
 from serve.rehearsal.types import Instrument
 
 MONEYNESS = ("0.85", "0.95", "1", "1.05", "1.15")
-DAYS = (2, 30)  # to expiry, at eight in the morning
+DAYS = (2, 30)  # to the options' expiry, at eight in the morning; the future's is the first
 EXPIRES = 8 * HOUR
 SIGNIFICANT = 4  # digits of a tick, in the price
 Right = Literal["call", "put"]
@@ -21,7 +22,7 @@ def listed(spots: Mapping[str, Decimal], starts: int, currency: str = "USDC") ->
     """`spots`: each asset's index at `starts` (milliseconds), the asset with options first."""
     linear = [each for asset, spot in spots.items() for each in _linear(asset, spot, currency)]
     asset, spot = next(iter(spots.items()))
-    return (*linear, *_options(asset, spot, starts, currency))
+    return (*linear, *_options(asset, spot, starts, currency), _future(linear[0], starts))
 
 
 def _linear(asset: str, spot: Decimal, currency: str) -> Iterator[Instrument]:
@@ -33,6 +34,11 @@ def _linear(asset: str, spot: Decimal, currency: str) -> Iterator[Instrument]:
         yield Instrument(f"{asset}-{name}", kind, asset, currency, currency, tick, lot, lot, *fees, cap)  # type: ignore[arg-type]
 
 
+def _future(perpetual: Instrument, starts: int) -> Instrument:
+    expiry = _expiry(starts, DAYS[0])
+    return replace(perpetual, name=f"{perpetual.base}-{_day(expiry)}", kind="future", expiry=expiry)
+
+
 def _options(asset: str, spot: Decimal, starts: int, currency: str) -> Iterator[Instrument]:
     unit = Decimal(1).scaleb(spot.adjusted() - 1)  # of a price of 60,000: 1,000
     tick, lot = unit / 200, unit.scaleb(-unit.adjusted() - 2)
@@ -41,10 +47,17 @@ def _options(asset: str, spot: Decimal, starts: int, currency: str) -> Iterator[
     strikes = sorted({Decimal(f"{round(spot * Decimal(each) / step) * step:f}") for each in MONEYNESS})
     rights: tuple[Right, ...] = ("call", "put")
     for days in DAYS:
-        expiry = (starts // DAY + days) * DAY + EXPIRES
-        day = datetime.fromtimestamp(expiry / 1000, UTC).strftime("%Y%m%d")
+        expiry = _expiry(starts, days)
         for strike in strikes:
             for right in rights:
-                name = f"{asset}-{day}-{strike:f}-{right[0].upper()}"
+                name = f"{asset}-{_day(expiry)}-{strike:f}-{right[0].upper()}"
                 terms = (strike, expiry, right)
                 yield Instrument(name, "option", asset, currency, currency, tick, lot, lot, fee, fee, cap, *terms)
+
+
+def _expiry(starts: int, days: int) -> int:
+    return (starts // DAY + days) * DAY + EXPIRES
+
+
+def _day(expiry: int) -> str:
+    return datetime.fromtimestamp(expiry / 1000, UTC).strftime("%Y%m%d")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from math import ceil, floor
 
+from serve.clock import YEAR
 from serve.rehearsal.accounts import FLOW, MAKERS
 from serve.rehearsal.pricing import Terms, greeks, price, smile
 from serve.rehearsal.state import Quoted, State
@@ -23,8 +24,9 @@ DRIFTED = 0.25  # of a half-spread, after which makers quote anew
 KEPT = 0.75  # of their orders; with no more than that left, they quote anew
 OPTION_DRIFT = 0.001  # of the index, likewise
 OPTION_AGE = 900_000  # milliseconds, likewise
-TRADES = {"perpetual": 2.0, "spot": 1.0, "option": 0.02}  # a minute, of those who are gone
+TRADES = {"perpetual": 2.0, "spot": 1.0, "future": 0.5, "option": 0.02}  # a minute, of those who are gone
 BITE = 0.004  # of the depth, that one of them trades on average
+CARRY = 0.06  # per year, of a future's premium over the index, which is gone when it expires
 GAP = 120_000  # milliseconds of theirs that a step catches up on at most
 
 
@@ -32,12 +34,18 @@ def fair(instrument: Instrument, move: Move) -> tuple[float, float, float]:
     """What an instrument is worth, half its spread (both quote currency), and its volatility (0: no option)."""
     index = float(move.index)
     if instrument.kind != "option":
-        worth = index * (1 + move.premium) if instrument.kind == "perpetual" else index
+        worth = index * (1 + _premium(instrument, move))
         return worth, worth * move.half_spread, 0.0
     terms = Terms.of(instrument, move.time)
     volatility = smile(move.volatility, terms, index)
     worth = max(price(terms, index, volatility), float(instrument.tick))
     return worth, POINT * greeks(terms, index, volatility).vega + float(instrument.tick), volatility
+
+
+def _premium(instrument: Instrument, move: Move) -> float:
+    if instrument.expiry is not None:
+        return CARRY * (instrument.expiry - move.time) / YEAR
+    return move.premium if instrument.kind == "perpetual" else 0.0
 
 
 def quote(state: State, instrument: Instrument, move: Move, worth: float, half_spread: float) -> None:
@@ -56,11 +64,11 @@ def quote(state: State, instrument: Instrument, move: Move, worth: float, half_s
 
 def trades(state: State, instrument: Instrument, move: Move, elapsed: int) -> None:
     """Those who trade at the market, as many as come in so long a time."""
-    expected = TRADES[instrument.kind] * min(elapsed, GAP) / 60_000
-    for _ in range(floor(expected + state.draws.random())):
-        units = state.draws.expovariate(1.0) * BITE * _depth(instrument, move) / float(move.index)
+    expected, draws = TRADES[instrument.kind] * min(elapsed, GAP) / 60_000, state.chance(instrument)
+    for _ in range(floor(expected + draws.random())):
+        units = draws.expovariate(1.0) * BITE * _depth(instrument, move) / float(move.index)
         size = Decimal(units) // instrument.lot * instrument.lot
-        sign = 1 if state.draws.random() < 0.5 else -1
+        sign = 1 if draws.random() < 0.5 else -1
         if size:
             take(state, FLOW, instrument, sign * size)
 
@@ -91,7 +99,7 @@ def _ladder(state: State, instrument: Instrument, move: Move, worth: float, half
             for sign in (1, -1):
                 wanted = (worth - sign * away * half_spread) / tick
                 ticks = floor(wanted + 1e-9) if sign > 0 else ceil(wanted - 1e-9)
-                lots = round(depth * share * (0.5 + state.draws.random()) / lot)
+                lots = round(depth * share * (0.5 + state.chance(instrument).random()) / lot)
                 if ticks > 0 and lots > 0:
                     yield _order(state, maker, instrument, sign * lots * instrument.lot, ticks * instrument.tick)
 

@@ -1,7 +1,7 @@
 """What an account must hold: Deribit's standard margin of linear contracts, across the account.
 
-Source: Deribit's published rules (linear perpetuals: a rate that grows with the position; short options: 15 % of the
-index less what they are out of the money, at least 10 %, plus the mark; maintenance 7.5 % plus the mark).
+Source: Deribit's published rules (linear perpetuals and futures: a rate that grows with the position; short options:
+15 % of the index less what they are out of the money, at least 10 %, plus the mark; maintenance 7.5 % plus the mark).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from serve.rehearsal.accounts import Holding
+from serve.rehearsal.accounts import Holding, margined
 from serve.rehearsal.state import State
 from serve.rehearsal.types import ZERO, Instrument, Order
 
@@ -20,7 +20,7 @@ FULL, LEAST, KEEP = Decimal("0.15"), Decimal("0.1"), Decimal("0.075")  # of the 
 class Standing:
     """An account's worth and needs, in the rules' currency."""
 
-    margin_balance: Decimal  # balances after haircuts, and what perpetuals have gained
+    margin_balance: Decimal  # balances after haircuts, and what perpetuals and futures have gained
     options: Decimal  # what they are worth
     initial: Decimal  # of positions and open orders
     maintenance: Decimal
@@ -62,7 +62,7 @@ def collateral(state: State, account: str) -> Decimal:
 
 def initial_of(state: State, instrument: Instrument, units: Decimal) -> Decimal:
     mark = state.marks[instrument.name].price
-    if instrument.kind == "perpetual":
+    if margined(instrument):
         return abs(units) * mark * (state.rules.initial_rate + state.rules.tier_rate * abs(units))
     if units >= 0:
         return ZERO
@@ -74,7 +74,7 @@ def initial_of(state: State, instrument: Instrument, units: Decimal) -> Decimal:
 
 def maintenance_of(state: State, instrument: Instrument, units: Decimal) -> Decimal:
     mark = state.marks[instrument.name].price
-    if instrument.kind == "perpetual":
+    if margined(instrument):
         return abs(units) * mark * (state.rules.maintenance_rate + state.rules.tier_rate * abs(units))
     return ZERO if units >= 0 else -units * (KEEP * state.indices[instrument.base].price + mark)
 

@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from math import exp, log
 
 from serve.clock import HOUR
-from serve.rehearsal.accounts import EXCHANGE, rounded
+from serve.rehearsal.accounts import EXCHANGE, margined, rounded
 from serve.rehearsal.liquidating import check
 from serve.rehearsal.making import fair, quote, trades
 from serve.rehearsal.state import Index, Mark, State, outside
@@ -14,7 +14,7 @@ from serve.rehearsal.trading import end
 from serve.rehearsal.types import ZERO, Fund, Funded, Instrument, Move, Moved, Rules, Settled
 from serve.rehearsal.views import Funding
 
-WINDOW = 30 * 60_000  # of the index that options settle at
+WINDOW = 30 * 60_000  # of the index that options and futures settle at
 SMOOTH = 30_000  # half-life of a perpetual's premium in its mark
 MOST = 0.005  # of the index, that a mark may be away from it
 EIGHT_HOURS = 8 * HOUR
@@ -112,25 +112,32 @@ def _pay(state: State, perpetual: Instrument, rate: Decimal, hours: float) -> No
             state.tell(told)
 
 
-def _settle(state: State, option: Instrument, index: Index) -> None:
+def _settle(state: State, expired: Instrument, index: Index) -> None:
     """At the time-weighted index of the half hour before expiry."""
-    book = state.books[option.name]
+    book = state.books[expired.name]
     for order in [*book.bids.walk(), *book.asks.walk()]:
         end(state, order, "settled")
-    assert option.expiry is not None
-    assert option.strike is not None
-    price = _weighted(index, option.expiry)
-    worth = max(price - option.strike if option.right == "call" else option.strike - price, ZERO)
+    assert expired.expiry is not None
+    price = _weighted(index, expired.expiry)
+    worth = _payoff(expired, price)
     for account in sorted(state.accounts.holdings):
-        units = state.units(account, option.name)
+        units = state.units(account, expired.name)
         if units:
-            state.accounts.trade(account, option, -units, worth)
+            realised = state.accounts.trade(account, expired, -units, worth)
             if outside(account):
-                told = Settled(state.now, account, option.name, units, price, units * worth)
+                paid = realised if margined(expired) else units * worth
+                told = Settled(state.now, account, expired.name, units, price, paid)
                 state.payments[account].append(told)
                 state.tell(told)
-    del state.books[option.name], state.marks[option.name]
-    state.quoted.pop(option.name, None)
+    del state.books[expired.name], state.marks[expired.name]
+    state.quoted.pop(expired.name, None)
+
+
+def _payoff(expired: Instrument, price: Decimal) -> Decimal:
+    if margined(expired):
+        return price
+    assert expired.strike is not None
+    return max(price - expired.strike if expired.right == "call" else expired.strike - price, ZERO)
 
 
 def _weighted(index: Index, until: int) -> Decimal:

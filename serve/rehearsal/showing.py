@@ -6,6 +6,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from math import ceil
 
 from serve.rehearsal import margin
+from serve.rehearsal.accounts import margined
 from serve.rehearsal.liquidating import ranking
 from serve.rehearsal.moving import funding_rate
 from serve.rehearsal.pricing import Terms, greeks, implied
@@ -86,8 +87,8 @@ def _position(state: State, name: str, instrument: str, now: margin.Standing) ->
 
 
 def _liquidation_price(state: State, listed: Instrument, units: Decimal, now: margin.Standing) -> Decimal | None:
-    """The mark at which a perpetual alone would bring the margin balance down to the maintenance margin."""
-    if listed.kind != "perpetual":
+    """The mark at which a perpetual or a future alone would bring the margin balance down to the maintenance margin."""
+    if not margined(listed):
         return None
     mark, size = state.marks[listed.name].price, abs(units)
     spare = now.margin_balance - now.maintenance

@@ -12,7 +12,7 @@ from random import Random
 from serve.rehearsal.accounts import BACKGROUND, INSURANCE, OUTSIDE, Accounts
 from serve.rehearsal.matching import Book
 from serve.rehearsal.tape import Tape
-from serve.rehearsal.types import ZERO, Fill, Funded, Happening, Order, Rules, Settled
+from serve.rehearsal.types import ZERO, Fill, Funded, Happening, Instrument, Order, Rules, Settled
 
 
 @dataclass(slots=True)
@@ -54,6 +54,7 @@ class State:
         self.now = 0
         self.maintenance = False
         self.draws = Random(rules.seed)
+        self.draws_of_futures = Random(f"{rules.seed} futures")  # so that the other markets are the same without them
         self.accounts = Accounts()
         self.accounts.pay(OUTSIDE, INSURANCE, rules.currency, rules.insurance)
         self.instruments = {each.name: each for each in rules.instruments}  # the expired too
@@ -85,6 +86,10 @@ class State:
     def units(self, account: str, instrument: str) -> Decimal:
         return self.accounts.units(account, self.instruments[instrument])
 
+    def chance(self, instrument: Instrument) -> Random:
+        """What its background is drawn from."""
+        return self.draws_of_futures if instrument.kind == "future" else self.draws
+
     def worth(self, currency: str) -> Decimal:
         """Of one unit, in the rules' currency; 0 while nothing is known of it."""
         if currency == self.rules.currency:
@@ -109,7 +114,10 @@ class State:
                 name: (book.sequence, book.bids.levels(), book.asks.levels()) for name, book in self.books.items()
             },
             "dead_men": self.dead_men,
-            "draws": hashlib.sha256(repr(self.draws.getstate()).encode()).hexdigest(),
+            "draws": [
+                hashlib.sha256(repr(each.getstate()).encode()).hexdigest()
+                for each in (self.draws, self.draws_of_futures)
+            ],
         }
 
 

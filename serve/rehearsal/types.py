@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-Kind = Literal["perpetual", "option", "spot"]
+Kind = Literal["perpetual", "future", "option", "spot"]
 TimeInForce = Literal["gtc", "ioc", "fok"]
 Status = Literal["open", "filled", "cancelled", "expired"]
 Ending = Literal["cancelled", "expired", "deadman", "unfilled", "reduce_only", "cap", "self_match", "settled"]
@@ -25,9 +25,9 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """Linear: a perpetual or an option of `base`, priced in `quote`, settled in `settle`; or `base` itself."""
+    """Linear: perpetual, future or option of `base`, priced in `quote`, settled in `settle`; or `base` itself."""
 
-    name: str  # BTC-PERP, BTC-20260327-60000-C, BTC-SPOT
+    name: str  # BTC-PERP, BTC-20260327, BTC-20260327-60000-C, BTC-SPOT
     kind: Kind
     base: str
     quote: str
@@ -52,7 +52,7 @@ class Rules:
     currency: str = "USDC"  # that equity and margin are counted in
     haircuts: tuple[tuple[str, Decimal], ...] = ()  # collateral by currency: the share of its value that does not count
     unique_ids: bool = False  # whether an account's client id is refused a second time
-    initial_rate: Decimal = Decimal("0.02")  # of a perpetual's notional
+    initial_rate: Decimal = Decimal("0.02")  # of a perpetual's or a future's notional
     maintenance_rate: Decimal = Decimal("0.01")
     tier_rate: Decimal = Decimal("0.00005")  # that a base unit of position adds to both
     funding: Literal["deadband", "clamped"] = "deadband"  # Deribit's formula, or Binance's and OKX's
@@ -107,8 +107,8 @@ class Move:
     asset: str
     index: Decimal
     premium: float = 0.0  # of the perpetual's fair price over the index
-    half_spread: float = 0.0001  # of the perpetual, as a share of its price
-    depth: float = 5_000_000.0  # quote currency that the background rests on each side of the perpetual; 0: none
+    half_spread: float = 0.0001  # of all but options, as a share of the price
+    depth: float = 5_000_000.0  # quote currency that the background rests on each of their sides; 0: none
     volatility: float = 0.6  # at the money, per √year
 
 
@@ -267,7 +267,7 @@ class Deleveraged:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """An option that expired."""
+    """An option or a future that expired."""
 
     time: int
     account: str

@@ -36,7 +36,7 @@ class Account:
 
     name: str
     equity: Decimal  # balances and positions at their worth
-    margin_balance: Decimal  # balances after haircuts and what perpetuals have gained; options do not count
+    margin_balance: Decimal  # balances after haircuts and what perpetuals and futures have gained; options do not count
     initial_margin: Decimal  # of positions and open orders
     maintenance_margin: Decimal
     available: Decimal  # margin balance less initial margin, never below 0

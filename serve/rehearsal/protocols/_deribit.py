@@ -12,7 +12,7 @@ from serve.rehearsal.views import Book, Candle, Funding, Level, Position, Ticker
 
 NEVER = 32_503_708_800_000  # the expiry that a perpetual is listed with
 DAYS = 365
-_KINDS = {"perpetual": "future", "option": "option", "spot": "spot"}
+_KINDS = {"perpetual": "future", "future": "future", "option": "option", "spot": "spot"}
 _FORCES: dict[TimeInForce, str] = {"gtc": "good_til_cancelled", "ioc": "immediate_or_cancel", "fok": "fill_or_kill"}
 FORCES = {spelt: force for force, spelt in _FORCES.items()}
 _STATES = {"open": "open", "filled": "filled", "cancelled": "cancelled", "expired": "cancelled"}
@@ -23,17 +23,20 @@ def number(value: Decimal | None) -> float | None:
 
 
 def name(listed: Instrument) -> str:
-    """BTC_USDC-PERPETUAL, BTC_USDC-27MAR26-60000-C, BTC_USDC."""
+    """BTC_USDC-PERPETUAL, BTC_USDC-27MAR26, BTC_USDC-27MAR26-60000-C, BTC_USDC."""
     pair = f"{listed.base}_{listed.quote}"
     if listed.kind == "perpetual":
         return f"{pair}-PERPETUAL"
     if listed.kind == "spot":
         return pair
-    assert listed.expiry is not None, "an option's terms"
+    assert listed.expiry is not None, "the terms of what expires"
+    day = datetime.fromtimestamp(listed.expiry / 1000, UTC)
+    dated = f"{pair}-{day.day}{day:%b%y}".upper()
+    if listed.kind == "future":
+        return dated
     assert listed.strike is not None, "an option's terms"
     assert listed.right is not None, "an option's terms"
-    day = datetime.fromtimestamp(listed.expiry / 1000, UTC)
-    return f"{pair}-{day.day}{day:%b%y}-{listed.strike.normalize():f}-{listed.right[0]}".upper()
+    return f"{dated}-{listed.strike.normalize():f}-{listed.right[0].upper()}"
 
 
 def instrument(listed: Instrument) -> dict[str, Any]:

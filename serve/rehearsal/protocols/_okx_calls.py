@@ -55,7 +55,8 @@ class Asked:
         return [
             each
             for each in self.floor.exchange.instruments()
-            if kind in ("", spelt.KINDS[each.kind])
+            if each.name in self.listings.wire
+            and kind in ("", spelt.KINDS[each.kind])
             and under in ("", spelt.underlying(each))
             and wire in ("", self.listings.wire[each.name])
         ]

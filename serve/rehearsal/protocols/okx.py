@@ -14,7 +14,7 @@ from serve.rehearsal.protocols._okx_calls import Asked, Wrong, read
 from serve.rehearsal.protocols._okx_private import PRIVATE
 from serve.rehearsal.protocols._okx_public import PUBLIC, funding, index, mark, ticker
 from serve.rehearsal.protocols._shared import Listings, begun, same
-from serve.rehearsal.types import Accepted, Gone, Happening, Instrument, LevelsChanged, Moved, Traded
+from serve.rehearsal.types import Accepted, Gone, Happening, Instrument, LevelsChanged, Moved, Order, Traded
 
 _NEWS: Mapping[str, Callable[[Floor, Instrument], dict[str, Any]]] = {
     "tickers": ticker,
@@ -129,13 +129,13 @@ class Okx:
     def push(self, session: Session, happening: Happening, floor: Floor) -> list[str]:
         known = self._known(floor)
         match happening:
-            case LevelsChanged() if f"books:{known.wire[happening.instrument]}" in session.channels:
+            case LevelsChanged(instrument=name) if f"books:{known.wire.get(name)}" in session.channels:
                 return [_changed(known, happening, floor)]
             case Moved():
                 return list(self._moved(session, happening.asset, floor))
-            case Traded(fill=fill, order=order) if order.account == session.account:
+            case Traded(fill=fill, order=order) if _hears(session, order, known):
                 return _told(session, spelt.traded(order, fill, known.by_name[order.instrument]))
-            case Accepted(order=order) | Gone(order=order) if order.account == session.account:
+            case Accepted(order=order) | Gone(order=order) if _hears(session, order, known):
                 return _told(session, spelt.order(order, known.by_name[order.instrument]))
         return []
 
@@ -151,10 +151,15 @@ class Okx:
         return _message(channel, wire, _NEWS[channel](floor, self._known(floor).by_wire[wire]))
 
     def _known(self, floor: Floor) -> Listings:
-        """The rules never change: read once."""
+        """All but dated futures, which are not spoken of here; the rules never change: read once."""
         if not self._listings.by_name:
-            self._listings = Listings(floor.exchange.rules.instruments, spelt.name)
+            told = [each for each in floor.exchange.rules.instruments if each.kind in spelt.KINDS]
+            self._listings = Listings(told, spelt.name)
         return self._listings
+
+
+def _hears(session: Session, order: Order, known: Listings) -> bool:
+    return order.account == session.account and order.instrument in known.by_name
 
 
 def _signature(key: Key, signed: str) -> str:

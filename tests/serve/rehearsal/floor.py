@@ -1,4 +1,4 @@
-"""A small exchange for tests: two perpetuals, two options, a spot, and no background unless a test asks for it."""
+"""A small exchange for tests: perpetuals, options, a future and a spot; no background unless a test asks for it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def linear(name: str, base: str, kind: Any = "perpetual", cap: str = "1000") -> 
 PERP, ETH, SPOT = linear("BTC-PERP", "BTC"), linear("ETH-PERP", "ETH"), linear("BTC-SPOT", "BTC", "spot")
 CALL = replace(linear("BTC-20260102-1000-C", "BTC", "option"), strike=D(1000), expiry=EXPIRY, right="call")
 PUT = replace(CALL, name="BTC-20260102-1000-P", right="put")
-LISTED = (PERP, ETH, SPOT, CALL, PUT)
+FUTURE = replace(linear("BTC-20260102", "BTC", "future"), expiry=EXPIRY)
+LISTED = (PERP, ETH, SPOT, CALL, PUT, FUTURE)
 RULES = Rules(LISTED, 3, haircuts=(("BTC", D("0.1")),), insurance=D(0))
 
 

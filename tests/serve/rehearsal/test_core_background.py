@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from serve.rehearsal.accounts import MAKERS
+from serve.rehearsal.making import CARRY
+from serve.rehearsal.tape import MINUTE
 from serve.rehearsal.types import Gone, Maintain, Printed, Traded
-from tests.serve.rehearsal.floor import CALL, PERP, D, Desk, only
+from tests.serve.rehearsal.floor import CALL, EXPIRY, FUTURE, LISTED, PERP, RULES, D, Desk, only
 
 QUOTED = {"depth": 200_000.0, "half_spread": 0.001}
 
@@ -23,7 +26,29 @@ def test_makers_quote_around_the_market_and_nothing_old_is_left() -> None:
         for side in (book.bids, book.asks):
             rested = sum(price * size for price, size in side)
             assert 0.5 * 200_000 < rested < 1.5 * 200_000 * 1.07
-    assert all(len(desk.exchange.open_orders(maker)) <= 5 * 12 for maker in MAKERS)
+    assert all(len(desk.exchange.open_orders(maker)) <= 6 * 12 for maker in MAKERS)
+
+
+def test_a_future_is_quoted_above_the_index_by_what_is_left_of_its_time() -> None:
+    desk = Desk()
+    for left, premium in ((24, CARRY / 365), (12, CARRY / 730), (0.001, 0)):
+        desk.move(1000, minutes=(EXPIRY - desk.now) / MINUTE - left * 60, premium=0.003, **QUOTED)
+        seen = desk.exchange.ticker(FUTURE.name)
+        assert float(seen.mark) == pytest.approx(1000 * (1 + premium), abs=0.251)
+        assert seen.bid is not None
+        assert seen.ask is not None
+        assert seen.bid[0] < 1000 * (1 + premium) < seen.ask[0]
+        assert seen.funding_rate is None
+
+
+def test_the_other_markets_are_the_same_without_a_future() -> None:
+    shown = []
+    for listed in (LISTED, tuple(each for each in LISTED if each is not FUTURE)):
+        desk = Desk(replace(RULES, instruments=listed))
+        for index in range(1000, 1010):
+            desk.move(index, minutes=5, **QUOTED)
+        shown.append([desk.exchange.book(each.name).bids for each in LISTED if each is not FUTURE])
+    assert shown[0] == shown[1]
 
 
 def test_quotes_stay_while_the_market_hardly_moves() -> None:

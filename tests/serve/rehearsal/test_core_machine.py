@@ -32,14 +32,14 @@ from serve.rehearsal.types import (
     Traded,
     Transfer,
 )
-from tests.serve.rehearsal.floor import CALL, ETH, EXPIRY, PERP, PUT, RULES, SPOT, START, D
+from tests.serve.rehearsal.floor import EXPIRY, LISTED, RULES, SPOT, START, D
 
 ACCOUNTS = ("ann", "bob", "cid")
 CAP = D(20)
-LISTED = tuple(replace(each, position_cap=CAP) for each in (PERP, ETH, SPOT, CALL, PUT))
-BY_NAME = {each.name: each for each in LISTED}
+CAPPED = tuple(replace(each, position_cap=CAP) for each in LISTED)
+BY_NAME = {each.name: each for each in CAPPED}
 TIFS = ("gtc", "gtc", "ioc", "fok")
-PRICES = {"perpetual": (Decimal(980), 81), "spot": (Decimal(980), 81), "option": (Decimal(5), 81)}
+PRICES = {**dict.fromkeys(("perpetual", "future", "spot"), (Decimal(980), 81)), "option": (Decimal(5), 81)}
 
 
 class Checked:
@@ -124,7 +124,7 @@ def drawn(draws: Random, now: int) -> Command:
     """A command at random, many of them orders that meet."""
     account, kind = draws.choice(ACCOUNTS), draws.random()
     if kind < 0.7:
-        listed = draws.choice(LISTED)
+        listed = draws.choice(CAPPED)
         low, ticks = PRICES[listed.kind]
         price = None if draws.random() < 0.1 else low + draws.randrange(ticks) * listed.tick
         units = draws.randrange(1, 1000) * listed.lot * draws.choice((1, -1))
@@ -149,7 +149,7 @@ def drawn(draws: Random, now: int) -> Command:
 
 
 def begun(unique_ids: bool, insurance: int) -> Checked:
-    rules = replace(RULES, instruments=LISTED, unique_ids=unique_ids, insurance=D(insurance), stale_after=600_000)
+    rules = replace(RULES, instruments=CAPPED, unique_ids=unique_ids, insurance=D(insurance), stale_after=600_000)
     checked = Checked(rules)
     for asset in ("BTC", "ETH"):
         checked.do(Move(START, asset, D(1000), depth=0.0))

@@ -118,7 +118,7 @@ def test_what_is_listed_lies_around_the_spot() -> None:
     for spot in ("63210.55", "1843.2", "0.52"):
         instruments = listed({"BTC": Decimal(spot), "ETH": Decimal(100)}, FIRST)
         names = [each.name for each in instruments]
-        assert len(set(names)) == len(names) == 24
+        assert len(set(names)) == len(names) == 25
         strikes = sorted({each.strike for each in instruments if each.strike is not None})
         assert strikes[0] < Decimal(spot) < strikes[-1]
         for each in instruments:

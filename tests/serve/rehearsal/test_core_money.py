@@ -14,7 +14,7 @@ from serve.clock import DAY, HOUR
 from serve.rehearsal import pricing
 from serve.rehearsal.moving import formula
 from serve.rehearsal.types import Deleveraged, Fund, Funded, Gone, Liquidated, Maintain, Settled, Traded, Transfer
-from tests.serve.rehearsal.floor import CALL, ETH, EXPIRY, LISTED, PERP, PUT, RULES, START, D, Desk, only
+from tests.serve.rehearsal.floor import CALL, ETH, EXPIRY, FUTURE, LISTED, PERP, PUT, RULES, START, D, Desk, only
 
 
 @pytest.mark.parametrize("call", [True, False])
@@ -172,6 +172,29 @@ def test_an_option_settles_on_the_last_half_hour_of_the_index() -> None:
     assert desk.exchange.payments("ann") == (settled["ann"],)
     assert CALL not in desk.exchange.instruments()
     assert desk.exchange.account("ann").positions == ()
+
+
+def test_a_future_pays_the_time_weighted_index_less_what_it_cost_and_no_funding() -> None:
+    desk = Desk()
+    desk.trade("ann", "bob", "2", "1010", FUTURE)
+    desk.trade("ann", "bob", "1", "980", FUTURE)
+    desk.place("bob", "-1", "1040", instrument=FUTURE)
+    start = desk.money("ann")
+    held = desk.exchange.account("ann").positions[0]
+    assert held.initial_margin == 3 * held.mark * (RULES.initial_rate + 3 * RULES.tier_rate)
+    assert held.unrealised == 3 * held.mark - 3000
+    assert desk.exchange.account("bob").positions[0].liquidation_price is not None
+    desk.do(Fund(desk.now))
+    desk.move(1000, minutes=(DAY - 0.5 * HOUR) / 60_000)
+    happened = [*desk.move(1100, minutes=15), *desk.move(2000, minutes=15)]
+    assert desk.now == EXPIRY
+    assert only(Funded, happened) == []
+    assert [gone.why for gone in only(Gone, happened)] == ["settled"]
+    settled = {each.account: each for each in only(Settled, happened)}
+    assert (settled["ann"].price, settled["ann"].paid, settled["bob"].paid) == (D(1050), D(150), D(-150))
+    assert desk.money("ann") == start + 150
+    assert FUTURE not in desk.exchange.instruments()
+    assert desk.exchange.total("USDC") == 0
 
 
 def poor(money: int = 1000, fund: str = "0") -> Desk:
