@@ -93,6 +93,7 @@ class Dialect:
     credentials: ClassVar[tuple[str, ...]] = ("apiKey", "secret")  # as ccxt names them
     options: ClassVar[Mapping[str, Any]] = {}
     name_key: ClassVar[str] = "clientOrderId"  # the parameter that carries our id
+    kinds: ClassVar[tuple[str, ...]] = ("swap",)  # ccxt's, of what a linear leg may trade
     dead_man: ClassVar[bool] = False  # `renew` puts off a time at which the exchange cancels all; else nothing may rest
 
     def urls(self, address: str) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Deribit(Dialect):
 
     ccxt_name: ClassVar[str] = "deribit"
     name_key: ClassVar[str] = "label"
+    kinds: ClassVar[tuple[str, ...]] = ("swap", "future")
 
     def urls(self, address: str) -> dict[str, Any]:
         return {"rest": address, "ws": address.replace("http", "ws", 1) + "/ws/api/v2"}
@@ -163,9 +164,11 @@ class Deribit(Dialect):
         return _number(info, "min_price"), _number(info, "max_price")
 
     def reading(self, ticker: Raw) -> Reading:
+        """Perpetuals alone have funding."""
         info: Mapping[str, Any] = ticker["info"]
         index, mark = float(info["index_price"]), float(info["mark_price"])
-        return Reading(int(ticker["timestamp"]), index, mark, per_year(float(info["funding_8h"])))
+        funding = float(info["funding_8h"]) if info["instrument_name"].endswith("-PERPETUAL") else 0.0
+        return Reading(int(ticker["timestamp"]), index, mark, per_year(funding))
 
     def step(self, x: Any, message: Raw) -> Step | None:
         terms = message.get("params") or {}

@@ -15,6 +15,13 @@ class Level(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Nature:
+    """What a leg trades at a venue."""
+
+    expiry: int | None = None  # milliseconds; of a dated future
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """One instrument's book at one time; both sides best first, and neither empty."""
 

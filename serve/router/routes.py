@@ -9,7 +9,7 @@ from decimal import Decimal
 from serve.clock import SECOND
 from serve.commands import SubmitOrder
 from serve.ledger import ZERO
-from serve.router.books import Snapshot
+from serve.router.books import Nature, Snapshot
 from serve.router.costs import Terms, Want, offer, resting
 from serve.router.health import Health
 from serve.router.settings import Routing
@@ -24,6 +24,7 @@ class Sight:
 
     health: Mapping[str, Health]
     books: Mapping[str, Snapshot]  # of the order's leg, where there is one
+    natures: Mapping[str, Nature]  # of what the leg trades, by venue
     held: Mapping[str, Mapping[str, Decimal]]  # by venue and leg
     margin_use: Mapping[str, float]  # maintenance over equity, by venue
 
@@ -84,7 +85,7 @@ class Routes:
             fee=route.maker if order.post_only else route.taker,
             gas=route.gas,
             latency=settings.health.latency if measured is None else measured,
-            kept=settings.kept(route, order.time),
+            kept=settings.kept(sight.natures[venue].expiry, order.time),
             held=sight.held[venue].get(order.symbol, ZERO),
             grows=sight.margin_use[venue] < settings.margin_use,
         )

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from envs.calibration import Finite, NonNegative, Positive, Section, Volatility
-from serve.clock import HOUR, parse
+from serve.clock import HOUR
 from serve.router.costs import Horizon
 from serve.router.health import Rules
 from serve.venues.settings import ExchangeSettings
@@ -23,13 +23,6 @@ class Route(Section):
     taker: Finite  # fee, fraction of the notional; a rebate is negative
     maker: Finite
     gas: NonNegative = 0.0  # quote currency per order
-    expiry: str | None = None  # ISO 8601, UTC; of a dated future
-
-    @model_validator(mode="after")
-    def _dated(self) -> Self:
-        if self.expiry is not None:
-            parse(self.expiry)
-        return self
 
 
 class Routing(Section):
@@ -71,12 +64,12 @@ class Routing(Section):
     def horizon(self) -> Horizon:
         return Horizon(self.holding_hours * HOUR, self.volatility, self.capital)
 
-    def kept(self, route: Route, now: int) -> float:
+    def kept(self, expiry: int | None, now: int) -> float:
         """Share of a mark's distance from its index that is left when the hedge ends.
 
-        It decays by half in each half-life; a dated future's vanishes evenly until it expires.
+        It decays by half in each half-life; a dated future's vanishes evenly until its expiry (milliseconds).
         """
         holding = self.holding_hours * HOUR
-        if route.expiry is None:
+        if expiry is None:
             return math.exp2(-self.holding_hours / self.basis_half_life_hours)
-        return max(0.0, 1 - holding / max(1, parse(route.expiry) - now))
+        return max(0.0, 1 - holding / max(1, expiry - now))

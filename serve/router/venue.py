@@ -12,7 +12,7 @@ from serve.commands import Ask, CancelOrder, LookUp, SubmitOrder
 from serve.errors import in_words
 from serve.events import Acknowledged, Cancelled, Event, Filled, Malformed, OutcomeUnknown, Rejected, SurfaceQuote
 from serve.orders import OrderEvent
-from serve.router.books import Snapshot, together
+from serve.router.books import Nature, Snapshot, together
 from serve.router.collecting import Gathering
 from serve.router.families import Families
 from serve.router.family import Child, Family
@@ -38,6 +38,8 @@ class Part(Floor, Protocol):
         """Of a leg, as last seen."""
         ...
 
+    def nature(self, leg: str) -> Nature: ...
+
 
 class Routed:
     """A child at a venue bears its order's id, of which each venue has at most one.
@@ -56,8 +58,7 @@ class Routed:
         """Split over the venues that take it; an order seen before is looked up instead."""
         if order.order in self._families:
             return self.look_up(LookUp(order.time, order.order))
-        standing = self._standing
-        sight = Sight(standing.health, self._books(order.symbol), standing.held, standing.margin_use)
+        sight = self._sight(order.symbol)
         shares = self._routes.shares(order, sight)
         if isinstance(shares, str):
             return (Rejected(order.time, order.order, shares),)
@@ -184,6 +185,11 @@ class Routed:
             if isinstance(fill, Filled) and fill.order in self._families:
                 self._standing.moved(venue, self._families.symbol(fill.order), fill.units)
         return told
+
+    def _sight(self, symbol: str) -> Sight:
+        standing = self._standing
+        natures = {venue: self._parts[venue].nature(symbol) for venue in self._routes.venues(symbol)}
+        return Sight(standing.health, self._books(symbol), natures, standing.held, standing.margin_use)
 
     def _books(self, symbol: str) -> dict[str, Snapshot]:
         books = {venue: self._parts[venue].book(symbol) for venue in self._routes.venues(symbol)}

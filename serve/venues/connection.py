@@ -92,6 +92,12 @@ class Connection:
         return (limit / tick).to_integral_value(ROUND_FLOOR if buy else ROUND_CEILING) * tick
 
 
+def expired(market: Raw, now: int) -> bool:
+    """`now`: milliseconds."""
+    expiry = market.get("expiry")
+    return expiry is not None and int(expiry) <= now
+
+
 def _urls(found: Any) -> Iterator[str]:
     if isinstance(found, Mapping):
         for each in found.values():

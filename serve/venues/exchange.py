@@ -13,10 +13,10 @@ from serve.dialects import Reading
 from serve.errors import StartRefused
 from serve.events import Event, Listed, Malformed, Rejected, SurfaceQuote
 from serve.market import Listing
-from serve.router.books import Level, Snapshot
+from serve.router.books import Level, Nature, Snapshot
 from serve.state import State
 from serve.venues.accounting import Accounting
-from serve.venues.connection import Connection
+from serve.venues.connection import Connection, expired
 from serve.venues.instruments import Instruments
 from serve.venues.lanes import Lanes
 from serve.venues.ordering import Ordering
@@ -51,7 +51,7 @@ class Exchange:
         self._settings, self._tracks = settings, tracks
         self._ordering = Ordering(line, tracks, symbols, tell, clock)
         self._accounting = Accounting(line, self._ordering, tracks, symbols, tell, self._mark, clock)
-        self._streams = Streams(line, settings.quotes, self._ordering, tell, self._shown, clock)
+        self._streams = Streams(line, settings.quotes, self._ordering, tell, self._shown, clock, instruments.others)
         self._others = [Other(settings, name, tell, clock) for name in settings.sources]
         self._rests: dict[str, int] = {}  # orders that rest, and when each is next cancelled
         self._polls = self._surfaces = self._renews = 0  # when each is due
@@ -147,13 +147,16 @@ class Exchange:
         return _drained(self._ticks)
 
     def book(self, leg: str) -> Snapshot | None:
-        """Of a leg whose instrument quotes an asset; None where there is none that can be relied on."""
+        """Of a linear leg's instrument; None where there is none that can be relied on, and of one that has expired."""
         symbol = self._instruments.symbols.get(leg, "")
         reading, book = self._streams.readings.get(symbol), self._streams.books.get(symbol)
-        if reading is None or book is None:
+        if reading is None or book is None or expired(self._line.market(symbol), self._clock.now()):
             return None
         bids, asks = (tuple(Level(*row) for row in side) for side in (book.bids, book.asks))
         return Snapshot(book.time, bids, asks, reading.mark, reading.index, reading.funding_rate)
+
+    def nature(self, leg: str) -> Nature:
+        return self._instruments.nature(leg)
 
     def candles(self, asset: str, timeframe: str, since: int, count: int) -> list[list[float]]:
         """Start, open, high, low, close and volume of the instrument that quotes an asset, oldest first."""

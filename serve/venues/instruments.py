@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -13,9 +13,11 @@ from serve.errors import StartRefused
 from serve.events import BookTraded, Event, Holding
 from serve.ledger import ZERO
 from serve.market import Listing, Market
+from serve.router.books import Nature
 from serve.state import State
 from serve.venues.connection import Connection
 
+WORDS = {"swap": "perpetual", "future": "dated future"}
 Terms = tuple[str, str, float | None, int | None, str | None]  # asset, kind, strike, expiry and right
 
 
@@ -36,11 +38,22 @@ class Instruments:
         for asset in market.assets:
             if asset not in settings.quotes:
                 raise BadInput(f"venue.quotes.{asset} is missing; name the perpetual that quotes it")
-            _perpetual(line, settings.quotes[asset], f"venue.quotes.{asset}")
+            _traded(line, settings.quotes[asset], f"venue.quotes.{asset}", ("swap",))
         made = cls(line, market, dict(settings.symbols))
         for leg in market.symbols:
             made._checked(leg)
         return made
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """What linear legs trade that quotes no asset."""
+        legs = {symbol: None for leg, symbol in self.symbols.items() if self.market.linear(leg)}
+        return tuple(symbol for symbol in legs if symbol not in self.line.settings.quotes.values())
+
+    def nature(self, leg: str) -> Nature:
+        """Of what the leg trades, as the exchange lists it."""
+        listed: Raw = self.line.markets.get(self.symbols.get(leg, ""), {})
+        return Nature(int(listed["expiry"]) if listed.get("future") else None)
 
     def base(self, asset: str) -> str:
         """What the exchange calls an asset."""
@@ -88,7 +101,7 @@ class Instruments:
                 raise BadInput(f"venue.symbols.{leg} is missing; name the instrument that the leg trades")
             return
         if self.market.linear(leg):
-            _perpetual(self.line, symbol, f"venue.symbols.{leg}")
+            _traded(self.line, symbol, f"venue.symbols.{leg}", self.line.dialect.kinds)
         step = Decimal(str(self.line.market(symbol)["precision"]["amount"])) * self.line.unit(symbol)
         if lot % step != 0:
             raise BadInput(
@@ -111,23 +124,21 @@ class Instruments:
         return asset, "perpetual" if each.get("swap") else "future", None, each.get("expiry"), None
 
 
-def _perpetual(line: Connection, symbol: str, where: str) -> None:
-    """Raises BadInput for anything but one that is settled in its quote: of nothing else are holdings, funding and
-    expiry followed. `where`: in the settings.
-    """
+def _traded(line: Connection, symbol: str, where: str, kinds: Sequence[str]) -> None:
+    """Raises BadInput for what is not of these kinds (ccxt's), or is settled in coin. `where`: in the settings."""
     line.unit(symbol)
-    if not _linear(own := line.market(symbol)):
+    own = line.market(symbol)
+    if not _linear(own, kinds):
         base = own["base"]
-        have = sorted(name for name, each in line.markets.items() if _linear(each) and each["base"] == base)
+        have = sorted(name for name, each in line.markets.items() if _linear(each, kinds) and each["base"] == base)
         raise BadInput(
-            f"{where}: {symbol} is no perpetual, and live nothing else is traded beside options; have "
-            f"{', '.join(have[:3]) or f'none of {base}'}"
+            f"{where}: {symbol} is no {' or '.join(WORDS[kind] for kind in kinds)}, and live nothing else is traded "
+            f"beside options; have {', '.join(have[:3]) or f'none of {base}'}"
         )
 
 
-def _linear(market: Raw) -> bool:
-    """Whether it is a perpetual that is settled in its quote."""
-    return bool(market.get("swap") and market.get("linear"))
+def _linear(market: Raw, kinds: Sequence[str]) -> bool:
+    return any(market.get(kind) for kind in kinds) and bool(market.get("linear"))
 
 
 def _terms(holding: Holding) -> Terms:

@@ -26,7 +26,7 @@ from serve.events import (
     Rejected,
 )
 from serve.venues import wire
-from serve.venues.connection import Connection
+from serve.venues.connection import Connection, expired
 from serve.venues.tracks import Track, Tracks
 
 Tell = Callable[[Event], None]
@@ -130,6 +130,8 @@ class Ordering:
         buy = order.units > 0
         if not track.symbol:
             raise ValueError(f"{order.symbol} is not listed at the exchange")
+        if expired(self._line.market(track.symbol), self._clock.now() + self.skew):
+            raise ValueError(f"{track.symbol} has expired")
         band = await self._line.dialect.band(self.orders, track.symbol)
         low, high = band or (Decimal(0), Decimal("Infinity"))
         price = self._line.priced(track.symbol, min(order.limit, high) if buy else max(order.limit, low), buy)

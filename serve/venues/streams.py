@@ -8,7 +8,7 @@ reads it, and silence ends a life.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from serve.clock import SECOND, Clock
 from serve.dialects import Raw, Reading
 from serve.events import Malformed
-from serve.venues.connection import Connection
+from serve.venues.connection import Connection, expired
 from serve.venues.ordering import Ordering, Tell
 
 NEAR = Decimal("0.0005")  # of the middle, within which depth counts
@@ -61,16 +61,27 @@ class Broken(Exception):
 
 
 class Streams:
-    """`symbols`: ccxt's, by asset. `show`: told of every ticker beside a book that is whole."""
+    """`quotes`: ccxt's symbols, by asset. `others`: those that are heard and quote none. `show`: told of each ticker of
+    an asset beside a book that is whole. What has expired is heard no more.
+    """
 
     def __init__(
-        self, line: Connection, symbols: Mapping[str, str], ordering: Ordering, tell: Tell, show: Show, clock: Clock
+        self,
+        line: Connection,
+        quotes: Mapping[str, str],
+        ordering: Ordering,
+        tell: Tell,
+        show: Show,
+        clock: Clock,
+        others: Iterable[str] = (),
     ) -> None:
-        self._line, self._symbols, self._ordering, self._tell = line, symbols, ordering, tell
+        self._line, self._quotes, self._ordering, self._tell = line, quotes, ordering, tell
         self._show, self._clock = show, clock
+        self._symbols = {**quotes, **{symbol: symbol for symbol in others}}
         self.books: dict[str, Book] = {}  # by ccxt's symbol
         self.readings: dict[str, Reading] = {}
         self._steps: dict[str, int] = {}
+        self._fed: Mapping[str, str] = {}  # of the symbols, those of the life at hand
         self._heard: dict[str, int] = {}  # when each feed last spoke, by our clock
         self._ends: asyncio.Future[str] | None = None
         self._x: Any = None
@@ -100,6 +111,8 @@ class Streams:
     async def looked(self, silence_seconds: float) -> None:
         """Ends the life in which a feed is silent."""
         now = self._clock.now()
+        for name in [name for name, symbol in self._fed.items() if expired(self._line.market(symbol), now)]:
+            self._gone(name)
         for feed, at in self._heard.items():
             if now - at > silence_seconds * SECOND:
                 self.end(f"{feed} silent for {(now - at) / SECOND:g} s")
@@ -109,9 +122,12 @@ class Streams:
         ends = self._ends = asyncio.get_running_loop().create_future()
         self.books, self.readings, self._steps = {}, {}, {}
         now = self._clock.now()
-        self._heard = {f"{kind} of {asset}": now for asset in self._symbols for kind in ("ticker", "book")}
+        fed = self._fed = {
+            name: each for name, each in self._symbols.items() if not expired(self._line.market(each), now)
+        }
+        self._heard = {f"{kind} of {name}": now for name in fed for kind in ("ticker", "book")}
         x = self._x = self._line.made(self._message)
-        feeds = [self._tickers(x, each) for each in self._symbols] + [self._book(x, each) for each in self._symbols]
+        feeds = [self._tickers(x, each) for each in fed] + [self._book(x, each) for each in fed]
         tasks = [asyncio.create_task(feed) for feed in (*feeds, self._fills(x), self._orders(x))]
         try:
             done, _ = await asyncio.wait([ends, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -120,6 +136,15 @@ class Streams:
             return why
         finally:
             await self._buried(x, tasks)
+
+    def _gone(self, name: str) -> None:
+        """What has expired: its feeds may fall silent."""
+        symbol = self._fed[name]
+        self._fed = {other: each for other, each in self._fed.items() if other != name}
+        for kind in ("ticker", "book"):
+            self._heard.pop(f"{kind} of {name}", None)
+        self.books.pop(symbol, None)
+        self.readings.pop(symbol, None)
 
     async def _buried(self, x: Any, tasks: list[asyncio.Task[None]]) -> None:
         for task in tasks:
@@ -146,21 +171,29 @@ class Streams:
             return ""
         return f"book of {step.symbol}: {step.previous} follows {last}"
 
-    async def _tickers(self, x: Any, asset: str) -> None:
-        symbol = self._symbols[asset]
+    async def _tickers(self, x: Any, name: str) -> None:
+        symbol = self._symbols[name]
         while True:
-            reading = self._line.dialect.reading(await self._line.dialect.ticker(x, symbol))
-            self._heard[f"ticker of {asset}"] = self._clock.now()
+            raw = await self._line.dialect.ticker(x, symbol)
+            if name not in self._fed:
+                continue
+            reading = self._line.dialect.reading(raw)
+            self._heard[f"ticker of {name}"] = self._clock.now()
             self.readings[symbol] = reading
             if symbol in self.books and self._alive:
-                self._shown(asset, symbol)
+                self._shown(name, symbol)
 
-    async def _book(self, x: Any, asset: str) -> None:
-        symbol, unit = self._symbols[asset], self._line.unit(self._symbols[asset])
+    async def _book(self, x: Any, name: str) -> None:
+        symbol, unit = self._symbols[name], self._line.unit(self._symbols[name])
         while True:
             raw = await x.watch_order_book(symbol)
-            self._heard[f"book of {asset}"] = self._clock.now()
+            if name not in self._fed:
+                continue
+            self._heard[f"book of {name}"] = self._clock.now()
             book = Book(self._clock.now(), _levels(raw["bids"], unit), _levels(raw["asks"], unit))
+            if not (book.bids and book.asks) and name not in self._quotes:
+                self.books.pop(symbol, None)  # it is no quote, and nothing else hangs on it
+                continue
             if not book.bids or not book.asks:
                 raise Broken(f"book of {symbol} has one side")
             if book.bids[0][0] >= book.asks[0][0]:
@@ -169,11 +202,12 @@ class Streams:
                 first = symbol not in self.books
                 self.books[symbol] = book
                 if first and symbol in self.readings:
-                    self._shown(asset, symbol)
+                    self._shown(name, symbol)
 
-    def _shown(self, asset: str, symbol: str) -> None:
-        self._show(asset, self.readings[symbol], self.books[symbol])
-        if all(each in self.books and each in self.readings for each in self._symbols.values()):
+    def _shown(self, name: str, symbol: str) -> None:
+        if name in self._quotes:
+            self._show(name, self.readings[symbol], self.books[symbol])
+        if all(each in self.books and each in self.readings for each in self._fed.values()):
             self._born.set()
 
     async def _fills(self, x: Any) -> None:

@@ -21,7 +21,7 @@ from serve.events import (
     VenueTime,
 )
 from serve.ledger import ZERO
-from serve.router.books import Level, Snapshot
+from serve.router.books import Level, Nature, Snapshot
 from serve.router.settings import Routing
 from serve.router.venue import Routed
 
@@ -29,6 +29,7 @@ D = Decimal
 START = 1_700_000_000_000
 LEG = "BTC-PERP"
 LOT = D("0.1")
+PERPETUAL = Nature()
 Fate = Literal["works", "fills", "refuses", "breaks", "vanishes", "is late", "is silent"]
 
 
@@ -61,6 +62,8 @@ class Fake:
     cash: Decimal = ZERO
     margin_use: float = 0.1
     booked_at: int | None = None  # time of its book; None: always of now
+    mark: float = 100.0
+    kind: Nature = PERPETUAL
 
     def submit(self, order: SubmitOrder) -> tuple[Event, ...]:
         assert order.order not in self.seen, "an order was sent twice"
@@ -126,10 +129,13 @@ class Fake:
     def ticks(self) -> list[Any]:
         return []
 
+    def nature(self, leg: str) -> Nature:
+        return self.kind
+
     def book(self, symbol: str) -> Snapshot | None:
         asks = tuple(Level(D(price), D(units)) for price, units in self.asks)
         bids = tuple(Level(200 - level.price, level.units) for level in asks)
-        return Snapshot(self.now if self.booked_at is None else self.booked_at, bids, asks, 100.0, 100.0, 0.0)
+        return Snapshot(self.now if self.booked_at is None else self.booked_at, bids, asks, self.mark, 100.0, 0.0)
 
     @property
     def position(self) -> Decimal:

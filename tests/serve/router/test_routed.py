@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from serve.clock import HOUR
 from serve.commands import Ask, CancelOrder, LookUp
 from serve.events import (
     Absent,
@@ -24,6 +25,7 @@ from serve.events import (
     Rejected,
     SurfaceQuote,
 )
+from serve.router.books import Nature
 from serve.state import VenueSide
 from tests.serve.router.fakes import LEG, START, Fake, later, order, routed, two
 
@@ -203,6 +205,17 @@ def test_silence_beyond_the_limit_is_a_failure_once_for_each_child() -> None:
     a.fate = "is silent"
     venue.submit(order(2, time=a.now))
     assert "silent" in venue.passed(later([a, b], 6))[-1].reason
+
+
+def test_of_a_premium_that_its_expiry_takes_away_nothing_is_bought() -> None:
+    """Both marks are 1 above the index; in the hour of the hedge the one loses all of it, the other an eleventh."""
+    soon, late = Nature(START + HOUR), Nature(START + 11 * HOUR)
+    for natures, named in (((soon, late), "b"), ((late, soon), "a")):
+        a, b, venue = two()
+        for fake, nature in zip((a, b), natures, strict=True):
+            fake.asks, fake.mark, fake.kind = (("100", "9"),), 101.0, nature
+        venue.submit(order(units="8"))
+        assert [fake.name for fake in (a, b) if fake.seen] == [named]
 
 
 def test_a_stale_book_is_not_traded_on() -> None:

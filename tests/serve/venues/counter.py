@@ -83,6 +83,7 @@ class Counter:
             secrets=SimpleNamespace(words=repr),
             made=lambda: self.venue,
             unit=lambda symbol: Decimal(1),
+            market=lambda symbol: {"swap": True},
             priced=lambda symbol, limit, buy: limit,
         )
         self.tracks = Tracks(self.dialect, SESSION, INSTANCE)

@@ -100,7 +100,7 @@ class Now:
 
 def test_a_cancel_that_does_not_get_through_is_sent_again_until_nothing_rests() -> None:
     own, order = Counter(), buys(post_only=True)
-    instruments: Any = SimpleNamespace(symbols={LEG: PERP})
+    instruments: Any = SimpleNamespace(symbols={LEG: PERP}, others=())
     lanes: Any = Now()
     exchange = Exchange(own.line, lanes, instruments, own.tracks, own.clock)
     exchange.begin([], {})
