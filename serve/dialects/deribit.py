@@ -38,7 +38,7 @@ class Deribit(Dialect):
 
     ccxt_name: ClassVar[str] = "deribit"
     name_key: ClassVar[str] = "label"
-    kinds: ClassVar[tuple[str, ...]] = ("swap", "future")
+    kinds: ClassVar[tuple[str, ...]] = ("swap", "future", "spot")
 
     def urls(self, address: str) -> dict[str, Any]:
         return {"rest": address, "ws": address.replace("http", "ws", 1) + "/ws/api/v2"}
@@ -69,8 +69,7 @@ class Deribit(Dialect):
 
     async def found(self, x: Any, symbol: str, spelled: str, venue_id: str) -> Raw | None:
         """By label; of more than one order that bears it, the one that is known, else the first."""
-        currency = x.market(symbol)["settleId"]
-        reply = await x.privateGetGetOrderStateByLabel({"currency": currency, "label": spelled})
+        reply = await x.privateGetGetOrderStateByLabel({"currency": _money(x, symbol), "label": spelled})
         orders = sorted(x.parse_orders(reply["result"]), key=lambda raw: (raw["id"] != venue_id, raw["timestamp"]))
         if orders:
             return dict(orders[0])
@@ -85,7 +84,7 @@ class Deribit(Dialect):
             except wire.InvalidOrder as error:  # 11044: it has ended
                 raise wire.OrderNotFound(str(error)) from None
         else:
-            await x.privateGetCancelByLabel({"label": spelled, "currency": x.market(symbol)["settleId"]})
+            await x.privateGetCancelByLabel({"label": spelled, "currency": _money(x, symbol)})
 
     async def trades(self, x: Any, symbols: Sequence[str], since: int) -> list[Raw]:
         """The recent ones before the archive's, which has none of them: what moves there meanwhile was seen."""
@@ -102,8 +101,15 @@ class Deribit(Dialect):
         return "liquidated" if side and ("T" if raw["takerOrMaker"] == "taker" else "M") in side else ""
 
     async def positions(self, x: Any, symbols: Sequence[str]) -> dict[str, Decimal]:
-        """Sizes are signed; those of coin-settled futures are in USD, and are told as they are."""
-        return dict.fromkeys(symbols, Decimal(0)) | await self.held(x)
+        """Sizes are signed; those of coin-settled futures are in USD, and are told as they are. Of a spot among
+        `symbols`, what the account has of its base.
+        """
+        found = dict.fromkeys(symbols, Decimal(0)) | await self.held(x)
+        bases = {symbol: x.market(symbol)["baseId"] for symbol in symbols if x.market(symbol)["spot"]}
+        if bases:
+            owned = {row["currency"]: _number(row, "balance") for row in await self._summaries(x)}
+            found |= {symbol: owned.get(base, Decimal(0)) for symbol, base in bases.items()}
+        return found
 
     async def held(self, x: Any) -> dict[str, Decimal]:
         return {x.safe_symbol(row["instrument_name"]): _number(row, "size") for row in await self._positions(x)}
@@ -125,9 +131,8 @@ class Deribit(Dialect):
         at, options at their premium's worth of now. With cross collateral each currency's margins are those of all
         currencies together, counted in it. Its haircuts are not told: coins count whole.
         """
-        currencies = {x.market(symbol)["settleId"] for symbol in symbols}
-        rows, reply = await self._positions(x), await x.privateGetGetAccountSummaries({})
-        summaries = reply["result"]["summaries"]
+        currencies = {_money(x, symbol) for symbol in symbols}
+        rows, summaries = await self._positions(x), await self._summaries(x)
         own = [row for row in summaries if row["currency"] in currencies]
         cross = any(row.get("cross_collateral_enabled") for row in own)
         margins = own[:1] if cross else own
@@ -140,11 +145,18 @@ class Deribit(Dialect):
             {row["currency"]: _number(row, "equity") for row in summaries if cross and row not in own},
         )
 
+    def fee(self, raw: Raw) -> Decimal:
+        """Raises BadInput for one of a spot that is taken from what was bought."""
+        paid, currency, quote = super().fee(raw), raw["fee"]["currency"], raw["symbol"].partition("/")[2]
+        if paid != 0 and ":" not in quote and currency != quote:
+            raise BadInput(f"{raw['symbol']}: a fee of {paid} {currency} is no cash of ours, which is in {quote}")
+        return paid
+
     async def payments(self, x: Any, symbols: Sequence[str], since: int) -> list[Payment | Delivery]:
         names = {x.market(symbol)["id"]: symbol for symbol in symbols}
         span = {"start_timestamp": since, "end_timestamp": await self.time(x) + AHEAD}
         found: list[Payment | Delivery] = []
-        for currency in {x.market(symbol)["settleId"] for symbol in symbols}:
+        for currency in {_money(x, symbol) for symbol in symbols}:
             own = [
                 row
                 for row in await self._logged(x, {"currency": currency, **span})
@@ -161,7 +173,8 @@ class Deribit(Dialect):
 
     async def band(self, x: Any, symbol: str) -> tuple[Decimal, Decimal] | None:
         info = (await x.fetch_ticker(symbol))["info"]
-        return _number(info, "min_price"), _number(info, "max_price")
+        told = "max_price" in info or not x.market(symbol)["spot"]
+        return (_number(info, "min_price"), _number(info, "max_price")) if told else None
 
     def reading(self, ticker: Raw) -> Reading:
         """Perpetuals alone have funding."""
@@ -217,6 +230,10 @@ class Deribit(Dialect):
             further = {"continuation": reply["continuation"]}
             await x.throttle(A_SECOND)
 
+    async def _summaries(self, x: Any) -> list[Raw]:
+        """Of the account, a row for each currency."""
+        return list((await x.privateGetGetAccountSummaries({}))["result"]["summaries"])
+
     async def _positions(self, x: Any) -> list[Raw]:
         reply = await x.privateGetGetPositions({})
         return [row for row in reply["result"] if _number(row, "size") != 0]
@@ -242,6 +259,12 @@ def _worth(row: Raw, symbol: str) -> Decimal:
     """Of a unit delivered: what an option paid; of a future, whose profit alone is paid, its price."""
     option = symbol.endswith(("-C", "-P"))
     return abs(_number(row, "change") / _number(row, "amount")) if option else _number(row, "price")
+
+
+def _money(x: Any, symbol: str) -> str:
+    """What an instrument settles in, and a spot is paid for in."""
+    market = x.market(symbol)
+    return str(market["quoteId"] if market["spot"] else market["settleId"])
 
 
 def _number(row: Raw, name: str) -> Decimal:

@@ -19,6 +19,7 @@ class Nature:
     """What a leg trades at a venue."""
 
     expiry: int | None = None  # milliseconds; of a dated future
+    spot: bool = False  # it is owned, and never sold short
 
 
 @dataclass(frozen=True)

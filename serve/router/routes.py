@@ -55,7 +55,7 @@ class Routes:
             return f"no venue takes {order.symbol}: {found or 'none is named for it'}"
         venues = [venue for venue in venues if sight.health[venue].well] or venues
         if len(venues) == 1:
-            return {venues[0]: order.units}
+            return {venues[0]: self._most(order, venues[0], sight)}
         lot = self.lots[order.symbol]
         want = Want(order.units > 0, order.limit, lot, order.reduce_only)
         terms = [self._terms(order, venue, sight) for venue in venues]
@@ -68,24 +68,36 @@ class Routes:
 
     def _closed(self, order: SubmitOrder, venue: str, sight: Sight) -> str | None:
         """Why an order is not for a venue, in words. One that is meant for a venue goes there, book or none."""
+        if order.venue not in ("", venue):
+            return f"the order is for {order.venue}"
+        most = self._most(order, venue, sight)
+        if most == 0 or (order.post_only and most != order.units):
+            return f"{-most} of it may be sold"
         if order.venue:
-            return None if venue == order.venue else f"the order is for {order.venue}"
+            return None
         if len(self.venues(order.symbol)) > 1 and not self.fresh(sight.books.get(venue), order.time):
             return "no fresh book"
         if order.reduce_only and sight.held[venue].get(order.symbol, ZERO) * order.units >= 0:
             return "nothing to reduce"
         return None
 
+    def _most(self, order: SubmitOrder, venue: str, sight: Sight) -> Decimal:
+        """How many of an order's units a venue may get: of a spot no more is sold than is held there."""
+        if order.units > 0 or not sight.natures[venue].spot:
+            return order.units
+        lot = self.lots[order.symbol]
+        return max(order.units, -(max(ZERO, sight.held[venue].get(order.symbol, ZERO)) // lot * lot))
+
     def _terms(self, order: SubmitOrder, venue: str, sight: Sight) -> Terms:
         """A venue that was not measured yet is taken to be as slow as it may be."""
         settings, measured = self.settings, sight.health[venue].latency.mean
-        route = settings.routes[order.symbol][venue]
+        route, nature = settings.routes[order.symbol][venue], sight.natures[venue]
         return Terms(
             venue=venue,
             fee=route.maker if order.post_only else route.taker,
             gas=route.gas,
             latency=settings.health.latency if measured is None else measured,
-            kept=settings.kept(sight.natures[venue].expiry, order.time),
+            kept=settings.kept(nature.expiry, order.time),
             held=sight.held[venue].get(order.symbol, ZERO),
-            grows=sight.margin_use[venue] < settings.margin_use,
+            grows=sight.margin_use[venue] < settings.margin_use and not (nature.spot and order.units < 0),
         )

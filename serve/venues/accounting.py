@@ -136,21 +136,35 @@ class Accounting:
     def _accounts(self, money: Money, held: Mapping[str, Decimal]) -> tuple[MarginAccount, ...]:
         """Each asset bears maintenance by its share of the notional held. None where an option is held, as its delta is
         the core's to compute, or something that is not quoted: the core then goes by its own account. So does coin that
-        is collateral, which is a position too; dollars are none.
+        is collateral, which is a position too, be it a leg's or not; dollars are none.
         """
-        units = {symbol: amount for symbol, amount in held.items() if amount != 0}
-        assets = {symbol: asset for asset, symbol in self._line.settings.quotes.items()}
+        assets = self._assets
+        units = {symbol: amount for symbol, amount in held.items() if amount != 0 and not self._spot(symbol)}
         marks = {symbol: self._mark(symbol) for symbol in units}
         coins = {coin: amount for coin, amount in money.coins.items() if amount != 0 and not coin.startswith("USD")}
         if None in marks.values() or not units.keys() <= assets.keys() or not coins.keys() <= set(assets.values()):
             return ()
         worth = {symbol: abs(amount) * Decimal(str(marks[symbol])) for symbol, amount in units.items()}
         whole = sum(worth.values(), Decimal(0))
-        borne = {assets[symbol]: money.maintenance * each / whole for symbol, each in worth.items()}
-        deltas = dict.fromkeys([*borne, *coins], Decimal(0)) | {assets[symbol]: units[symbol] for symbol in units}
-        holds = (Held(a, d + coins.get(a, Decimal(0)), borne.get(a, Decimal(0))) for a, d in deltas.items())
+        deltas = {**dict.fromkeys((assets[symbol] for symbol in units), Decimal(0)), **coins}
+        borne = dict.fromkeys(deltas, Decimal(0))
+        for symbol, amount in units.items():
+            deltas[assets[symbol]] += amount
+            borne[assets[symbol]] += money.maintenance * worth[symbol] / whole
+        holds = (Held(asset, delta, borne[asset]) for asset, delta in deltas.items())
         legs = tuple((self._leg(symbol), amount) for symbol, amount in held.items())
         return (MarginAccount(self._line.settings.name, money.equity, tuple(holds), legs),)
+
+    @property
+    def _assets(self) -> dict[str, str]:
+        """By symbol: what quotes each, and the futures on it that legs trade."""
+        quoted = {symbol: asset for asset, symbol in self._line.settings.quotes.items()}
+        bases = {self._line.market(symbol)["base"]: asset for symbol, asset in quoted.items()}
+        legs = {symbol: self._line.market(symbol) for symbol in self._listed}
+        return quoted | {s: bases[each["base"]] for s, each in legs.items() if each["future"] and each["base"] in bases}
+
+    def _spot(self, symbol: str) -> bool:
+        return bool(self._line.markets.get(symbol, {}).get("spot"))
 
     async def _time(self) -> VenueTime:
         """The least skew that the answer proves."""

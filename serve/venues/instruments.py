@@ -17,7 +17,7 @@ from serve.router.books import Nature
 from serve.state import State
 from serve.venues.connection import Connection
 
-WORDS = {"swap": "perpetual", "future": "dated future"}
+WORDS = {"swap": "perpetual", "future": "dated future", "spot": "spot"}
 Terms = tuple[str, str, float | None, int | None, str | None]  # asset, kind, strike, expiry and right
 
 
@@ -53,7 +53,7 @@ class Instruments:
     def nature(self, leg: str) -> Nature:
         """Of what the leg trades, as the exchange lists it."""
         listed: Raw = self.line.markets.get(self.symbols.get(leg, ""), {})
-        return Nature(int(listed["expiry"]) if listed.get("future") else None)
+        return Nature(int(listed["expiry"]) if listed.get("future") else None, bool(listed.get("spot")))
 
     def base(self, asset: str) -> str:
         """What the exchange calls an asset."""
@@ -102,11 +102,19 @@ class Instruments:
             return
         if self.market.linear(leg):
             _traded(self.line, symbol, f"venue.symbols.{leg}", self.line.dialect.kinds)
+            self._paid(leg, symbol)
         step = Decimal(str(self.line.market(symbol)["precision"]["amount"])) * self.line.unit(symbol)
         if lot % step != 0:
             raise BadInput(
                 f"legs: {symbol} trades in steps of {step}, and {leg} in lots of {lot}; make them whole steps"
             )
+
+    def _paid(self, leg: str, symbol: str) -> None:
+        """Raises BadInput for a spot that is not paid for in what the account's contracts settle in."""
+        market, quoted = self.line.market(symbol), self.line.settings.quotes[self.market.asset_of[leg]]
+        money = self.line.market(quoted)["settle"]
+        if market.get("spot") and market["quote"] != money:
+            raise BadInput(f"venue.symbols.{leg}: {symbol} is not paid for in {money}, which {quoted} settles in")
 
     def _right(self, leg: str) -> str:
         option = self.market.contract.hedges[self.market.symbols.index(leg)].instrument
@@ -138,7 +146,7 @@ def _traded(line: Connection, symbol: str, where: str, kinds: Sequence[str]) -> 
 
 
 def _linear(market: Raw, kinds: Sequence[str]) -> bool:
-    return any(market.get(kind) for kind in kinds) and bool(market.get("linear"))
+    return any(market.get(kind) for kind in kinds) and bool(market.get("linear") or market.get("spot"))
 
 
 def _terms(holding: Holding) -> Terms:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -130,8 +131,11 @@ class Ordering:
         buy = order.units > 0
         if not track.symbol:
             raise ValueError(f"{order.symbol} is not listed at the exchange")
-        if expired(self._line.market(track.symbol), self._clock.now() + self.skew):
+        market = self._line.market(track.symbol)
+        if expired(market, self._clock.now() + self.skew):
             raise ValueError(f"{track.symbol} has expired")
+        if market.get("spot") and not buy:
+            await self._owned(track)
         band = await self._line.dialect.band(self.orders, track.symbol)
         low, high = band or (Decimal(0), Decimal("Infinity"))
         price = self._line.priced(track.symbol, min(order.limit, high) if buy else max(order.limit, low), buy)
@@ -141,8 +145,17 @@ class Ordering:
             raise ValueError("withdrawn or expired before it was sent")
         return price
 
+    async def _owned(self, track: Track) -> None:
+        """Raises ValueError where less of a spot is held than is to be sold."""
+        held = (await self._line.dialect.positions(self.orders, [track.symbol]))[track.symbol]
+        if held + track.order.units < 0:
+            raise ValueError(f"{-track.order.units} of {track.symbol} are to be sold, and {held} are held")
+
     async def _sent(self, track: Track, price: Decimal) -> Raw:
+        """A spot is never short, so the exchange knows no reduce-only order of it."""
         order, side = track.order, "buy" if track.order.units > 0 else "sell"
+        if self._line.market(track.symbol).get("spot"):
+            order = replace(order, reduce_only=False)
         amount = float(abs(order.units) / self._line.unit(track.symbol))
         terms = self._line.dialect.parameters(order, track.spelled)
         return dict(await self.orders.create_order(track.symbol, "limit", side, amount, float(price), terms))

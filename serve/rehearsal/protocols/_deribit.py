@@ -40,15 +40,12 @@ def name(listed: Instrument) -> str:
 
 
 def instrument(listed: Instrument) -> dict[str, Any]:
-    perpetual = listed.kind == "perpetual"
     told: dict[str, Any] = {
         "instrument_name": name(listed),
         "kind": _KINDS[listed.kind],
         "base_currency": listed.base,
         "quote_currency": listed.quote,
         "counter_currency": listed.quote,
-        "settlement_currency": listed.settle,
-        "settlement_period": "perpetual" if perpetual else "month",
         "instrument_type": "linear",
         "price_index": f"{listed.base}_{listed.quote}".lower(),
         "expiration_timestamp": NEVER if listed.expiry is None else listed.expiry,
@@ -60,6 +57,9 @@ def instrument(listed: Instrument) -> dict[str, Any]:
         "taker_commission": number(listed.taker_fee),
         "is_active": True,
     }
+    if listed.kind != "spot":
+        period = "perpetual" if listed.kind == "perpetual" else "month"
+        told |= {"settlement_currency": listed.settle, "settlement_period": period}
     if listed.kind == "option":
         told |= {"option_type": listed.right, "strike": number(listed.strike)}
     return told

@@ -92,8 +92,8 @@ class Call:
         return self.asked(self.floor.exchange.instrument(name))
 
     def asked(self, listed: Instrument) -> bool:
-        """Whether currency, kind and name leave it in. The currency is what it settles in."""
-        told = spelt.instrument(listed)
+        """Whether currency, kind and name leave it in. The currency is what it settles in, or a spot is paid for in."""
+        told = {"settlement_currency": listed.quote, **spelt.instrument(listed)}
         wanted = {"settlement_currency": self.params.get("currency"), "kind": self.params.get("kind")}
         wanted["instrument_name"] = self.params.get("instrument_name")
         return all(value in (None, "any", told[name]) for name, value in wanted.items())

@@ -218,6 +218,27 @@ def test_of_a_premium_that_its_expiry_takes_away_nothing_is_bought() -> None:
         assert [fake.name for fake in (a, b) if fake.seen] == [named]
 
 
+def test_of_a_spot_no_more_is_sold_than_is_held() -> None:
+    a, b, venue = two()
+    a.kind, a.fate = Nature(spot=True), "fills"
+    venue.submit(order(units="-3"))
+    assert (a.seen, units(b)) == ([], D(-3)), "nothing of it is held"
+    venue.submit(order(2, units="3", venue="a"))
+    a.asks = b.asks = (("100", "9"),)
+    venue.submit(order(3, units="-8"))
+    assert (a.orders["desk-000003"].order.units, b.orders["desk-000003"].order.units) == (D(-3), D(-5))
+    a.fate = "fills"
+    venue.submit(order(4, units="-8", venue="a"))
+    assert a.orders["desk-000004"].order.units == D(-3)
+    (refused,) = venue.submit(order(5, units="-1", venue="a"))
+    assert isinstance(refused, Rejected)
+    assert "of it may be sold" in refused.reason
+    a.fate = "fills"
+    venue.submit(order(6, units="3", venue="a"))
+    venue.submit(order(7, units="-5", post_only=True))
+    assert ("desk-000007" in a.orders, b.orders["desk-000007"].order.units) == (False, D(-5)), "it rests whole"
+
+
 def test_a_stale_book_is_not_traded_on() -> None:
     a, b, venue = two()
     a.booked_at = START - 6_000

@@ -2,77 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from serve.clock import VirtualClock
-from serve.commands import Ask
-from serve.events import Cancelled, Deleveraged, Event, Filled, Malformed, PositionsReport, Rejected
-from serve.market import Market
-from serve.rehearsal.types import Instrument
-from serve.venues.exchange import Exchange
-from serve.venues.lanes import Lanes
-from serve.venues.opening import part
-from tests.serve.dialects.house import START, TRADED, House, house
+from serve.events import Cancelled, Deleveraged, Filled, Malformed, Rejected
+from tests.serve.dialects.house import START, TRADED
 from tests.serve.dialects.test_deribit_dated import DATED, DELIVERED, FUTURE
-from tests.serve.support import ASSETS, LEGS, task
-from tests.serve.venues.desk import INSTANCE, LEG, SESSION, buys, settings
+from tests.serve.venues.desk import INSTANCE, LEG, SESSION, buys
+from tests.serve.venues.turning import turned
 
 D = Decimal
 
 
-class Sold:
-    """Our side of an exchange on a thread of its own, at the exchange's time."""
-
-    def __init__(self, own: House, lanes: Lanes, symbol: str) -> None:
-        self.house, self._lanes, self.clock = own, lanes, VirtualClock(START)
-        terms = settings(own.address, symbols={LEG: symbol}, silence_seconds=7200)
-        self.exchange: Exchange = part(
-            terms, Market(task(), ASSETS, LEGS), (SESSION, INSTANCE), {}, Lanes(), self.clock
-        )[0]
-        self.exchange.begin([], {})
-        self.exchange.rest()
-        self.told: list[Event] = []
-
-    def turn(self) -> list[Event]:
-        """What comes of a turn of the loop, once it is answered."""
-        now = self.clock.now()
-        found = self.exchange.passed(now)
-        self.exchange.settle()
-        self.told += (new := [*found, *self.exchange.passed(now)])
-        return new
-
-    def move(self, price: int, seconds: int = 60) -> list[Event]:
-        self._lanes.ask(self.house.move(price, seconds))
-        self.clock.wait_until(self.house.floor.now)
-        self.exchange.rest()
-        return self.turn()
-
-    def positions(self) -> dict[str, Decimal]:
-        self.exchange.report(Ask(self.clock.now(), "positions"))
-        return dict(next(event.positions for event in self.turn() if isinstance(event, PositionsReport)))
-
-
-@contextmanager
-def sold(tmp_path: Path, symbol: str, *more: Instrument) -> Iterator[Sold]:
-    with ExitStack() as opened:
-        lanes = Lanes()
-        opened.callback(lanes.close)
-        own = house("deribit", tmp_path, *more)
-        found = lanes.ask(own.__aenter__())
-        opened.callback(lambda: lanes.ask(own.__aexit__(None, None, None)))
-        made = Sold(found, lanes, symbol)
-        opened.callback(made.exchange.close)
-        yield made
-
-
 def test_a_future_is_traded_until_it_is_delivered_and_then_has_no_book(tmp_path: Path) -> None:
-    with sold(tmp_path, DATED, FUTURE) as desk:
+    with turned(tmp_path, DATED, FUTURE) as desk:
         book = desk.exchange.book(LEG)
         assert book is not None
         assert desk.exchange.nature(LEG).expiry == DELIVERED
@@ -84,9 +30,12 @@ def test_a_future_is_traded_until_it_is_delivered_and_then_has_no_book(tmp_path:
         fills = [event for event in desk.turn() if isinstance(event, Filled)]
         assert sum(fill.units for fill in fills) == D("0.5")
         assert desk.positions() == {LEG: D("0.5")}
+        (account,) = desk.balance().accounts
+        assert [(each.asset, each.delta) for each in account.holds] == [("BTC", D("0.5"))]
+        assert account.holds[0].requirement > 0
         for _ in range(12):
             desk.move(85_000, seconds=3600)
-        (gone,) = [event for event in desk.told if isinstance(event, Deleveraged)]
+        (gone,) = desk.of(Deleveraged)
         assert (gone.symbol, gone.units, gone.price, gone.why) == (LEG, D("-0.5"), D(85_000), "expired")
         assert desk.exchange.book(LEG) is None
         assert desk.positions() == {LEG: D(0)}

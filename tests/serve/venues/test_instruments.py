@@ -15,6 +15,8 @@ import pytest
 from envs.types import BadInput
 from serve import dialects
 from serve.clock import SECOND
+from serve.dialects import Dialect
+from serve.dialects.deribit import Deribit
 from serve.errors import StartRefused
 from serve.events import Started
 from serve.market import Market
@@ -37,6 +39,10 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+class Linear(Deribit):
+    kinds = Dialect.kinds
+
+
 @contextmanager
 def listing(tmp_path: Path, symbol: str) -> Iterator[Connection]:
     """An exchange that lists one more, told as ccxt tells them."""
@@ -48,18 +54,33 @@ def listing(tmp_path: Path, symbol: str) -> Iterator[Connection]:
         lanes.close()
 
 
+NOTHING_ELSE = f"is no perpetual, and live nothing else is traded beside options; have {PERP}$"
+
+
+@pytest.mark.parametrize("symbol", [SPOT, DATED])
+def test_where_spot_and_futures_are_traded_they_quote_no_asset(tmp_path: Path, symbol: str) -> None:
+    with listing(tmp_path, symbol) as line:
+        market = Market(task(), ASSETS, LEGS)
+        found = Instruments.of(replace(line, settings=settings("http://127.0.0.1:9", symbols={LEG: symbol})), market)
+        assert found.others == (symbol,)
+        with pytest.raises(BadInput, match=NOTHING_ELSE):
+            Instruments.of(replace(line, settings=settings("http://127.0.0.1:9", quotes={"BTC": symbol})), market)
+
+
 @pytest.mark.parametrize(
     ("symbol", "words"),
     [
-        (SPOT, f"{SPOT} is no perpetual, and live nothing else is traded beside options; have {PERP}$"),
-        (DATED, f"{DATED} is no perpetual, and live nothing else is traded beside options; have {PERP}$"),
+        (SPOT, f"{SPOT} {NOTHING_ELSE}"),
+        (DATED, f"{DATED} {NOTHING_ELSE}"),
         (COIN, f"^{COIN} is settled in coin; choose one that is settled in USDC$"),
     ],
 )
 def test_only_perpetuals_that_settle_in_their_quote_are_traded_or_quote(
     tmp_path: Path, symbol: str, words: str
 ) -> None:
+    """As every dialect has it that does not say otherwise."""
     with listing(tmp_path, symbol) as line:
+        line.dialect = Linear()
         market = Market(task(), ASSETS, LEGS)
         for changes in ({"symbols": {LEG: symbol}}, {"quotes": {"BTC": symbol}}):
             with pytest.raises(BadInput, match=words):
