@@ -184,6 +184,10 @@ class Dialect:
         """Of a base unit now, in what it settles in."""
         return Decimal(str((await x.fetch_mark_price(symbol))["markPrice"]))
 
+    def ended(self, markets: Mapping[str, Raw], symbol: str) -> Raw | None:
+        """The market of a dated future that has expired and is listed no more; None where it cannot be told."""
+        return None
+
     def expired(self, x: Any, symbol: str) -> Raw:
         """The market of an option that is listed no more."""
         return dict(x.create_expired_option_market(symbol))

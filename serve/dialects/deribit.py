@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
@@ -116,6 +117,19 @@ class Deribit(Dialect):
 
     async def mark(self, x: Any, symbol: str) -> Decimal:
         return _number((await x.fetch_ticker(symbol))["info"], "mark_price")
+
+    def ended(self, markets: Mapping[str, Raw], symbol: str) -> Raw | None:
+        """As its perpetual's, but for its name and its end, which is at eight in the morning."""
+        pair, _, day = symbol.partition("-")
+        try:
+            expiry = datetime.strptime(day, "%y%m%d").replace(hour=8, tzinfo=UTC)
+        except ValueError:
+            return None
+        if pair not in markets:
+            return None
+        name = f"{expiry.day}{expiry:%b%y}".upper()
+        dated = {"id": markets[pair]["id"].replace("PERPETUAL", name), "symbol": symbol, "type": "future"}
+        return {**markets[pair], **dated, "swap": False, "future": True, "expiry": round(expiry.timestamp() * 1000)}
 
     def expired(self, x: Any, symbol: str) -> Raw:
         """Whose first nine days of a month ccxt spells with a nought."""

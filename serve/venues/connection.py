@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
@@ -73,6 +73,12 @@ class Connection:
             self.markets = dict(await x.load_markets())
         except Exception as error:
             raise StartRefused(f"{self.settings.name} cannot be reached: {self.secrets.words(error)}") from None
+
+    def remember(self, traded: Iterable[str]) -> None:
+        """What a leg traded before and is listed no more, so that how it ended is still found."""
+        legs = {symbol for symbol in traded if symbol in self.settings.symbols.values()}
+        found = {symbol: self.dialect.ended(self.markets, symbol) for symbol in legs - self.markets.keys()}
+        self.markets = {**self.markets, **{symbol: market for symbol, market in found.items() if market is not None}}
 
     def market(self, symbol: str) -> Raw:
         """Raises BadInput for an instrument that the exchange does not have."""

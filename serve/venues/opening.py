@@ -77,6 +77,7 @@ def part(
     """
     line = Connection.of(settings)
     lanes.ask(checked(line))
+    line.remember(before.get("contracts", {}))
     instruments = Instruments.of(line, market)
     for leg, listing in listed.items():
         instruments.listed(leg, listing)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from envs.types import BadInput
 from serve.events import Cancelled, Deleveraged, Filled, Malformed, Rejected
 from tests.serve.dialects.house import START, TRADED
 from tests.serve.dialects.test_deribit_dated import DATED, DELIVERED, FUTURE
-from tests.serve.venues.desk import INSTANCE, LEG, SESSION, buys
-from tests.serve.venues.turning import turned
+from tests.serve.venues.desk import INSTANCE, LEG, PERP, SESSION, buys
+from tests.serve.venues.turning import Turned, turned
 
 D = Decimal
 
@@ -45,3 +46,25 @@ def test_a_future_is_traded_until_it_is_delivered_and_then_has_no_book(tmp_path:
         ]
         assert not [event for event in desk.told if isinstance(event, Malformed | Cancelled)]
         assert {each.client_id for each in desk.house.floor.exchange.orders(TRADED)} == {f"{SESSION}.{INSTANCE}-000001"}
+
+
+def test_one_that_was_delivered_while_nobody_looked_is_told_after_a_restart(tmp_path: Path) -> None:
+    with turned(tmp_path, DATED, FUTURE) as first:
+        first.exchange.submit(buys("0.5"))
+        first.turn()
+        first.positions()
+        for _ in range(9):
+            first.lanes.ask(first.house.move(85_000, 3600))
+        with pytest.raises(BadInput, match=f"deribit has no {DATED}; have {PERP}"):
+            Turned(first.house, first.lanes, DATED)
+        again = Turned(first.house, first.lanes, DATED, first.told)
+        assert again.positions() == {LEG: D(0)}
+        (gone,) = again.of(Deleveraged)
+        assert (gone.units, gone.price, gone.why) == (D("-0.5"), D(85_000), "expired")
+        assert again.exchange.book(LEG) is None
+        assert [tick.reading.index for tick in again.exchange.ticks()], "its asset is quoted all the same"
+        again.exchange.submit(replace(buys(number=2), expires_at=again.clock.now() + 60_000))
+        assert [event.reason for event in again.turn() if isinstance(event, Rejected)] == [
+            f"ValueError: {DATED} has expired"
+        ]
+        again.exchange.close()

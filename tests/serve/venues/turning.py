@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,7 @@ from serve.rehearsal.types import Instrument
 from serve.venues.exchange import Exchange
 from serve.venues.lanes import Lanes
 from serve.venues.opening import part
-from tests.serve.dialects.house import START, House, house
+from tests.serve.dialects.house import House, house
 from tests.serve.support import ASSETS, LEGS, task
 from tests.serve.venues.desk import INSTANCE, LEG, SESSION, settings
 
@@ -26,13 +26,18 @@ E = TypeVar("E", bound=Event)
 class Turned:
     """What a turn of the loop brings; the leg trades `symbol`."""
 
-    def __init__(self, own: House, lanes: Lanes, symbol: str) -> None:
-        self.house, self._lanes, self.clock = own, lanes, VirtualClock(START)
+    def __init__(self, own: House, lanes: Lanes, symbol: str, past: Sequence[Event] = ()) -> None:
+        """`past`: of a session before, which traded the same."""
+        self.house, self.lanes, self.clock = own, lanes, VirtualClock(own.floor.now)
+        before = {"contracts": {symbol: "1"}} if past else {}
         terms = settings(own.address, symbols={LEG: symbol}, silence_seconds=7200)
-        self.exchange: Exchange = part(
-            terms, Market(task(), ASSETS, LEGS), (SESSION, INSTANCE), {}, {}, Lanes(), self.clock
-        )[0]
-        self.exchange.begin([], {})
+        own_lanes, market = Lanes(), Market(task(), ASSETS, LEGS)
+        try:
+            self.exchange: Exchange = part(terms, market, (SESSION, INSTANCE), before, {}, own_lanes, self.clock)[0]
+        except BaseException:
+            own_lanes.close()
+            raise
+        self.exchange.begin(past, {})
         self.exchange.rest()
         self.told: list[Event] = []
 
@@ -45,7 +50,7 @@ class Turned:
         return new
 
     def move(self, price: int, seconds: int = 60) -> list[Event]:
-        self._lanes.ask(self.house.move(price, seconds))
+        self.lanes.ask(self.house.move(price, seconds))
         self.clock.wait_until(self.house.floor.now)
         self.exchange.rest()
         return self.turn()
