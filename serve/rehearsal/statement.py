@@ -8,9 +8,14 @@ from serve.rehearsal.exchange import Exchange
 
 
 def statement(exchange: Exchange, name: str) -> dict[str, Any]:
-    """Orders, positions and worth; `conserved`: all balances of the exchange together are 0 in each currency."""
+    """Orders, positions and coins, worth; `conserved`: all balances of the exchange together are 0 in each currency."""
     account = exchange.account(name)
     currencies = {exchange.rules.currency, *(each.currency for each in account.balances)}
+    coins = {
+        each.currency: str(each.amount)
+        for each in account.balances
+        if each.amount != 0 and each.currency != exchange.rules.currency
+    }
     return {
         "now": exchange.now,
         "orders": [
@@ -24,7 +29,7 @@ def statement(exchange: Exchange, name: str) -> dict[str, Any]:
             }
             for each in exchange.orders(name)
         ],
-        "positions": {each.instrument: str(each.units) for each in account.positions},
+        "positions": {each.instrument: str(each.units) for each in account.positions} | coins,
         "fills": len(exchange.fills(name)),
         "equity": str(account.equity),
         "reserved": str(sum(each.reserved for each in account.balances)),

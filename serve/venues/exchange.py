@@ -16,7 +16,7 @@ from serve.market import Listing
 from serve.router.books import Level, Nature, Snapshot
 from serve.state import State
 from serve.venues.accounting import Accounting
-from serve.venues.connection import Connection, expired
+from serve.venues.connection import Connection
 from serve.venues.instruments import Instruments
 from serve.venues.lanes import Lanes
 from serve.venues.ordering import Ordering
@@ -147,10 +147,10 @@ class Exchange:
         return _drained(self._ticks)
 
     def book(self, leg: str) -> Snapshot | None:
-        """Of a linear leg's instrument; None where there is none that can be relied on, and of one that has expired."""
+        """Of a linear leg's instrument; None where there is none that can be relied on."""
         symbol = self._instruments.symbols.get(leg, "")
         reading, book = self._streams.readings.get(symbol), self._streams.books.get(symbol)
-        if reading is None or book is None or expired(self._line.market(symbol), self._clock.now()):
+        if reading is None or book is None:
             return None
         bids, asks = (tuple(Level(*row) for row in side) for side in (book.bids, book.asks))
         return Snapshot(book.time, bids, asks, reading.mark, reading.index, reading.funding_rate)

@@ -18,6 +18,7 @@ from serve.commands import SubmitOrder, Transition
 from serve.config import ServeConfig
 from serve.events import Deleveraged, Filled, PositionsReport
 from serve.journal import Journal
+from serve.rehearsal.statement import statement
 from serve.rehearsal.types import Instrument, Move
 from serve.runner import replayed
 from serve.session import Source, run
@@ -83,9 +84,8 @@ def served(tmp_path: Path, model: Path, houses: Mapping[str, House]) -> list[Any
 
 def held(own: House) -> Decimal:
     """At the exchange itself."""
-    account = own.floor.exchange.account(TRADED)
-    coins = sum((each.amount for each in account.balances if each.currency == "BTC"), Decimal(0))
-    return coins + sum((each.units for each in account.positions), Decimal(0))
+    positions = statement(own.floor.exchange, TRADED)["positions"].values()
+    return sum(map(Decimal, positions), Decimal(0))
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_a_perpetual_a_spot_and_a_future_are_one_leg(tmp_path: Path, model: Path
         assert dict(last.positions) == {LEG: told["perp"] + told["coin"]}
         for own in houses.values():
             assert not own.floor.exchange.open_orders(TRADED)
-            assert own.floor.exchange.total("USDC") == own.floor.exchange.total("BTC") == 0
+            assert statement(own.floor.exchange, TRADED)["conserved"]
     assert set(VENUES) in orders.values(), "an order is split over all three"
     sold = [each for each in items if isinstance(each, Filled) and each.units < 0]
     assert {each.trade.split("/")[0] for each in sold} >= {"coin", "perp"}

@@ -10,6 +10,7 @@ import pytest
 
 from envs.types import BadInput
 from serve.events import Cancelled, Deleveraged, Filled, Malformed, Rejected
+from serve.rehearsal.types import Place, Transfer
 from tests.serve.dialects.house import START, TRADED
 from tests.serve.dialects.test_deribit_dated import DATED, DELIVERED, FUTURE
 from tests.serve.venues.desk import INSTANCE, LEG, PERP, SESSION, buys
@@ -46,6 +47,20 @@ def test_a_future_is_traded_until_it_is_delivered_and_then_has_no_book(tmp_path:
         ]
         assert not [event for event in desk.told if isinstance(event, Malformed | Cancelled)]
         assert {each.client_id for each in desk.house.floor.exchange.orders(TRADED)} == {f"{SESSION}.{INSTANCE}-000001"}
+
+
+def test_a_book_with_one_side_is_none_and_ends_nothing(tmp_path: Path) -> None:
+    """As a future's may be in its last minutes."""
+    with turned(tmp_path, DATED, FUTURE) as desk:
+        floor = desk.house.floor
+        floor.apply(Transfer(floor.now, "other", "USDC", D(100_000_000)))
+        desk.lanes.ask(desk.house.apply(Place(floor.now, "other", "", FUTURE.name, D(400), None, "ioc")))
+        assert floor.exchange.book(FUTURE.name).asks == ()
+        desk.turn()
+        assert desk.exchange.book(LEG) is None
+        desk.move(84_100)
+        assert desk.exchange.book(LEG) is not None
+        assert desk.of(Malformed) == []
 
 
 def test_one_that_was_delivered_while_nobody_looked_is_told_after_a_restart(tmp_path: Path) -> None:
