@@ -73,6 +73,7 @@ def test_a_bad_start_and_a_model_that_is_not_there(config: Path, tmp_path: Path)
     assert (result.exit_code, "give the folder of a trained model" in result.output) == (2, True)
 
 
+@pytest.mark.slow
 def test_serving_loads_no_training_library() -> None:
     code = (
         "import sys, serve.cli; from serve import breaker; [breaker.load(name) for name in breaker.names()]; "

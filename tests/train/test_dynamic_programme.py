@@ -65,6 +65,7 @@ def error(numbers: Tensor) -> float:
     return float(numbers.std()) / PATHS**0.5
 
 
+@pytest.mark.slow
 def test_ppo_comes_near_the_optimum_from_far_away() -> None:
     """Nineteen twentieths of the way from an untuned band; to three standard errors, no worse than the best of its kind
     and not beyond the optimum.
