@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -71,6 +72,7 @@ def serve(
 
     Example: rehedge serve configs/paper.toml --journal runs/paper.db --from 2023-03-01 --days 31
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop like Ctrl-C
     with exits():
         settings = configs.load(config, rehearsal)
         paid = tuple(filter(None, funding.split(",")))

@@ -51,8 +51,9 @@ def test_a_running_hedger_holds_no_training_code_and_no_pickle(tmp_path: Path) -
         assert process.stdout is not None
         line = process.stdout.readline()
         assert process.poll() is None, process.communicate()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # which ends a session as Ctrl-C does
         _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
     modules = set(json.loads(line))
     assert {"serve.engine", "serve.policy", "agents.network", "safetensors"} <= modules
     assert not [name for name in modules if name.split(".")[0] in ("stable_baselines3", "train")]
