@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from serve.breaker import Recollection, View
 from serve.clock import SECOND
+from serve.events import Started
 from serve.states import BreakerClass, Discipline, Finding
 from serve.threshold import Above
 
@@ -19,8 +20,9 @@ Aged = tuple[Above, str, float]  # the limit of an input, its name and seconds
 class StaleInput:
     """An age counts from the market's own time of the input, so a feed that repeats itself is stale.
 
-    A price ages only while its market is open, and one that never came ages from the session's beginning. The
-    recollection is that beginning and, for each asset, when its market was last found shut.
+    A price ages only while its market is open, and nothing is older than the session: what was journalled before a
+    restart has time to come again, and no decision is made on it. The recollection is the session's beginning and, for
+    each asset, when its market was last found shut.
     """
 
     class Settings(Discipline):
@@ -39,7 +41,8 @@ class StaleInput:
 
     def judge(self, view: View, memory: Recollection) -> tuple[Finding | None, Recollection]:
         assets, now = sorted(view.market_open), float(view.time)
-        began, *opened = memory or (now,) * (1 + len(assets))
+        begins = not memory or isinstance(view.event, Started)
+        began, *opened = (now,) * (1 + len(assets)) if begins else memory
         since = {name: at if view.market_open[name] else now for name, at in zip(assets, opened, strict=True)}
         return self._worst(list(self._aged(view, began, since))), (began, *since.values())
 

@@ -9,7 +9,7 @@ import pytest
 
 from serve.breaker import View
 from serve.clock import HOUR, SECOND
-from serve.events import Heartbeat
+from serve.events import Heartbeat, Started
 from serve.oracle import Price
 from serve.states import RiskState
 from tests.serve.support import SPOT, START, quote
@@ -50,6 +50,17 @@ class TestStaleInput:
         views = [seen(Heartbeat(START + k * HOUR), ages={}) for k in range(3)]
         assert fed("stale_input", views[:1]).level is RiskState.ACTIVE
         assert "spot:BTC is 7200.0 s old" in fed("stale_input", views).reason
+
+    def test_after_a_restart_each_has_as_long_to_come_again(self) -> None:
+        """What was away for a day, and two events before the first quote; one that stays away is stale all the same."""
+        back, ages = START + DAY, dict.fromkeys(CALM.ages, DAY)
+        away = [
+            seen(event, ages=ages) for event in (Started(back, *[""] * 4), Heartbeat(back + 1), Heartbeat(back + 2))
+        ]
+        late = [seen(Heartbeat(back + HOUR + k), ages=ages) for k in range(2)]
+        assert fed("stale_input", [at(START), *away]).level is RiskState.ACTIVE
+        assert fed("stale_input", [at(START), *away[1:]]).level is RiskState.REDUCING
+        assert fed("stale_input", [at(START), *away, *late]).level is RiskState.REDUCING
 
     def test_a_feed_that_repeats_itself_is_stale(self) -> None:
         old = {**CALM.ages, "spot:BTC": DAY}
