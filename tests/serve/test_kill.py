@@ -67,8 +67,8 @@ def test_fifty_kills_lose_and_double_nothing(database: str, request: pytest.Fixt
     save_model(tmp_path / "model")
     config = tmp_path / "paper.toml"
     config.write_text(tomli_w.dumps(raw_config(model=str(tmp_path / "model"))))
-    feed = str(write_bars(tmp_path / "bars.csv"))
-    arguments = ["serve", str(config), "--journal", url, "--feed", feed, "--from", show(START), "--days", "3", "--json"]
+    feed = str(write_bars(tmp_path / "bars.csv", 220))  # more than the kills leave time for
+    arguments = ["serve", str(config), "--journal", url, "--feed", feed, "--from", show(START), "--days", "6", "--json"]
     rng, known, log = np.random.default_rng(50), 0, tmp_path / "log"
     Journal(url).close()
     for _ in range(KILLS):
