@@ -21,7 +21,7 @@ demo: $(STAMP) ## The whole road in minutes: calibrate, train, judge, hedge the 
 	$(BIN)/rehedge demo
 
 test: $(STAMP) ## The default tests, about four minutes on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile  # many wait for an exchange on loopback
 
 test-all: $(STAMP) ## The slow tests too
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow or not slow'
