@@ -37,7 +37,7 @@ FIRST, SPAN = parse("2021-02-01"), 390  # days that a run may begin on: to where
 KILLS = 2  # a run: one of the hedger, one of the exchange
 SLICE = "0.015"  # BTC
 FEWEST = 500  # orders
-RESTED = 50  # of them that rest, where any may
+RESTED = 100  # of them that rest, where any may
 RESTING = 30  # seconds, where orders may rest: less than to the next slice, so that some expire and some are withdrawn
 DEAD_MAN = 60.0  # seconds: a killed hedger stays away for less or for more
 
