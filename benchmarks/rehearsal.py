@@ -25,7 +25,6 @@ from typing import Any
 
 import tomli_w
 
-from serve import dialects
 from serve.clock import DAY, parse
 from serve.errors import ServeError
 from serve.rehearsal import faults, protocols
@@ -37,8 +36,8 @@ FIRST, SPAN = parse("2021-02-01"), 390  # days that a run may begin on: to where
 KILLS = 2  # a run: one of the hedger, one of the exchange
 SLICE = "0.015"  # BTC
 FEWEST = 500  # orders
-RESTED = 100  # of them that rest, where any may
-RESTING = 30  # seconds, where orders may rest: less than to the next slice, so that some expire and some are withdrawn
+RESTED = 100  # of them that rest
+RESTING = 30  # seconds: less than to the next slice, so that some expire and some are withdrawn
 DEAD_MAN = 60.0  # seconds: a killed hedger stays away for less or for more
 
 
@@ -48,8 +47,7 @@ def settings(protocol: str) -> dict[str, Any]:
     raw["model"] = str(ROOT / raw["model"])
     raw["venue"] |= {"timeout_seconds": 1.0, "dead_man_seconds": DEAD_MAN}
     raw["bands"] |= {"calm_width": 0.05, "stress_width": 0.05}
-    resting = RESTING if dialects.load(protocol).dead_man else 0
-    raw["execution"] |= {"slice_seconds": 45.0, "resting_seconds": resting}
+    raw["execution"] |= {"slice_seconds": 45.0, "resting_seconds": RESTING}
     raw["breakers"]["own_patterns"]["pulled"] = {"entry": 400, "exit": 100}  # of small slices that rest in vain
     raw["breakers"]["liquidity_collapse"]["depth"] = {"entry": 5_000, "exit": 10_000}  # else no order grows the hedge
     raw["limits"]["legs"]["BTC-PERP"]["order"] = {"soft": SLICE, "hard": SLICE}
@@ -73,7 +71,7 @@ def day(place: int, arguments: argparse.Namespace) -> Verdict:
             verdict = Verdict(protocol, seed, violations=[str(error)])
         if verdict.orders < FEWEST:
             verdict.violations.append(f"few: {verdict.orders} orders, {FEWEST} wanted")
-        if dialects.load(protocol).dead_man and verdict.rested < RESTED:
+        if verdict.rested < RESTED:
             verdict.violations.append(f"few: {verdict.rested} orders rested, {RESTED} wanted")
         if verdict.violations and arguments.keep is not None:
             Path(folder).rename(arguments.keep / f"{protocol}-{seed}")

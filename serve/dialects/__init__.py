@@ -94,7 +94,7 @@ class Dialect:
     options: ClassVar[Mapping[str, Any]] = {}
     name_key: ClassVar[str] = "clientOrderId"  # the parameter that carries our id
     kinds: ClassVar[tuple[str, ...]] = ("swap",)  # ccxt's, of what a linear leg may trade
-    dead_man: ClassVar[bool] = False  # `renew` puts off a time at which the exchange cancels all; else nothing may rest
+    tied: ClassVar[bool] = False  # what rests dies with the way that it was ordered by, which `renew` is then told of
 
     def urls(self, address: str) -> dict[str, Any]:
         """What takes the place of ccxt's `urls["api"]` at a rehearsal, such as http://127.0.0.1:8123."""
@@ -215,8 +215,8 @@ class Dialect:
         return int(await x.fetch_time())
 
     async def renew(self, x: Any, symbols: Sequence[str], seconds: float) -> None:
-        """Everything of the account, or of these instruments, is cancelled so many seconds from now, unless this is
-        called again before.
+        """What rests of the account, or of these instruments, is cancelled so many seconds from now, unless this is
+        called again before. Raises ccxt.NotSupported where the exchange has nothing of the kind.
         """
         await x.cancel_all_orders_after(round(seconds * 1000))
 

@@ -51,7 +51,6 @@ class BinanceUsdm(Dialect):
         "warnOnFetchOpenOrdersWithoutSymbol": False,
         "watchPositions": {"fetchPositionsSnapshot": False, "awaitPositionsSnapshot": False},
     }
-    dead_man: ClassVar[bool] = True
 
     def urls(self, address: str) -> dict[str, Any]:
         """Each of them, those also that are never to be called."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from envs.types import BadInput
 from serve.commands import SubmitOrder
-from serve.dialects import Delivery, Dialect, Heard, Money, Payment, Raw, Reading, Rights, Step, per_year
+from serve.dialects import Delivery, Dialect, Heard, Money, Payment, Raw, Reading, Rights, Step, _deribit, per_year
 from serve.venues import wire
 
 FUNDED = ("trade", "settlement")  # rows of the transaction log that funding is paid with
@@ -21,31 +20,22 @@ AHEAD = 60_000  # milliseconds past now that are asked for too, as clocks differ
 A_SECOND = 20  # ccxt's cost of a second: the transaction log is to be had once in each
 
 
-class _Counted:
-    """To ccxt a nonce is the time, which two requests of a millisecond share; to Deribit it is for one use."""
-
-    last: ClassVar[int] = 0
-
-    def nonce(self) -> int:
-        _Counted.last = max(int(self.milliseconds()), _Counted.last + 1)  # type: ignore[attr-defined]
-        return _Counted.last
-
-
 class Deribit(Dialect):
     """Orders bear our id as `label`, which the exchange does not keep unique, and which ccxt leaves unread.
 
-    There is no dead man's switch: its cancel-on-disconnect is for orders sent by websocket alone, and ours are not.
+    There is no dead man's switch by time. What is sent by a websocket can be cancelled with it: so that is renewed.
     """
 
     ccxt_name: ClassVar[str] = "deribit"
     name_key: ClassVar[str] = "label"
     kinds: ClassVar[tuple[str, ...]] = ("swap", "future", "spot")
+    tied: ClassVar[bool] = True
 
     def urls(self, address: str) -> dict[str, Any]:
         return {"rest": address, "ws": address.replace("http", "ws", 1) + "/ws/api/v2"}
 
     def made(self, settings: Mapping[str, Any], heard: Heard | None = None) -> Any:
-        return wire.made(self.ccxt_name, {**settings, "options": dict(self.options)}, heard, _Counted)
+        return wire.made(self.ccxt_name, {**settings, "options": dict(self.options)}, heard, _deribit.Deribit)
 
     def named(self, raw: Raw) -> str:
         return str(raw["info"].get("label") or "")
@@ -181,9 +171,12 @@ class Deribit(Dialect):
 
     async def rights(self, x: Any) -> Rights:
         """By the scope of a token that a signature gives, which the secret never leaves us for."""
-        reply = await x.publicGetAuth({"grant_type": "client_signature", **_proof(x)})
+        reply = await x.publicGetAuth({"grant_type": "client_signature", **_deribit.proof(x)})
         scope = str(reply["result"]["scope"]).split()
         return Rights("trade:read_write" in scope, "wallet:read_write" in scope)
+
+    async def renew(self, x: Any, symbols: Sequence[str], seconds: float) -> None:
+        await x.renewed(seconds)
 
     async def band(self, x: Any, symbol: str) -> tuple[Decimal, Decimal] | None:
         info = (await x.fetch_ticker(symbol))["info"]
@@ -251,13 +244,6 @@ class Deribit(Dialect):
     async def _positions(self, x: Any) -> list[Raw]:
         reply = await x.privateGetGetPositions({})
         return [row for row in reply["result"] if _number(row, "size") != 0]
-
-
-def _proof(x: Any) -> dict[str, Any]:
-    """Of who we are."""
-    time, nonce = str(x.milliseconds()), str(x.nonce())
-    signature = x.hmac(x.encode(f"{time}\n{nonce}\n"), x.encode(x.secret), hashlib.sha256)
-    return {"client_id": x.apiKey, "timestamp": time, "nonce": nonce, "data": "", "signature": signature}
 
 
 def _paid(row: Raw, symbol: str) -> Payment | Delivery | None:

@@ -47,7 +47,6 @@ class Hyperliquid(Dialect):
         "enableUnifiedMargin": False,
         "fetchMarkets": {"types": ["swap"]},
     }
-    dead_man: ClassVar[bool] = True
 
     @property
     def watching(self) -> tuple[str, ...]:

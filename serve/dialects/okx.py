@@ -25,7 +25,6 @@ class Okx(Dialect):
     ccxt_name: ClassVar[str] = "okx"
     credentials: ClassVar[tuple[str, ...]] = ("apiKey", "secret", "password")
     options: ClassVar[Mapping[str, Any]] = {"defaultType": "swap"}
-    dead_man: ClassVar[bool] = True
 
     def urls(self, address: str) -> dict[str, Any]:
         return {"rest": address, "ws": address.replace("http", "ws", 1) + "/ws/v5"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -17,11 +18,11 @@ FIRST = ("reply_lost", "reply_delayed", "connection_dropped", "fill_early")  # w
 FATES = (*FIRST, "reply_truncated", "reply_html", "reply_502")
 
 
-def fated(faults: Faults, now: int, detail: str) -> str | None:
+def fated(faults: Faults, now: int, detail: str, fates: Sequence[str] = FATES) -> str | None:
     """The fault that is due on this reply, if any; there is one at most."""
     if detail.startswith(CANCEL) and faults.strikes("cancel_lost", now, detail):
         return "reply_lost"
-    return next((kind for kind in FATES if faults.strikes(kind, now, detail)), None)
+    return next((kind for kind in fates if faults.strikes(kind, now, detail)), None)
 
 
 async def answered(request: web.Request, reply: Reply, fate: str | None) -> web.StreamResponse:

@@ -17,7 +17,7 @@ from serve.rehearsal.market import Market, Scenario
 from serve.rehearsal.protocols import DESK, TRADER, Spoken
 from serve.rehearsal.record import Recorded
 from serve.rehearsal.server import Server
-from serve.rehearsal.types import Rules, Transfer
+from serve.rehearsal.types import CancelAll, Rules, Transfer
 
 FUNDS = Decimal(2_000_000)  # quote currency that the hedger begins with
 RECORD, FAULTS, PORT = "exchange.jsonl", "faults.jsonl", "port"
@@ -52,6 +52,9 @@ class Plan:
         if recorded.commands == 0:
             for key in (TRADER, DESK):
                 recorded.apply(Transfer(self.first - 1, key.account, recorded.exchange.rules.currency, FUNDS))
+        for order in recorded.exchange.open_orders(TRADER.account):
+            if order.connection:  # which did not live through the restart
+                recorded.apply(CancelAll(recorded.exchange.now, order.account, None, order.connection))
         for _ in market.commands(recorded.exchange.now):  # was applied before a restart
             pass
         faults = Faults(schedule(self.faults, self.seed, self.first, self.ends), self.folder / FAULTS)

@@ -52,7 +52,7 @@ class Verdict:
     seed: int
     orders: int = 0
     rested: int = 0  # of the orders, those that rested in the book
-    dead_man: int = 0  # of these, those that the exchange cancelled since it had not heard of the hedger
+    dead_man: int = 0  # of these, those that the exchange cancelled as the hedger, or its connection, was gone
     fills: int = 0
     requests: int = 0
     state: str = ""

@@ -18,10 +18,10 @@ from serve.clock import SECOND, RealClock
 from serve.rehearsal.budget import Budget
 from serve.rehearsal.faults import CANCEL, Fault, Faults
 from serve.rehearsal.floor import Floor
-from serve.rehearsal.mangling import FIRST, answered, cut, fated
+from serve.rehearsal.mangling import FIRST, LATE, answered, cut, fated
 from serve.rehearsal.protocols import TRADER, Request, Session, Spoken
 from serve.rehearsal.statement import statement
-from serve.rehearsal.types import Accepted, Gone, Happening
+from serve.rehearsal.types import Accepted, CancelAll, Gone, Happening
 
 HOST = "127.0.0.1"
 READ = 0.5  # seconds that a websocket has to say that it has read what was sent
@@ -117,11 +117,30 @@ class Server:
                 elif message.type is WSMsgType.PING:
                     await socket.pong(message.data)
                 elif message.type is WSMsgType.TEXT:
-                    await line.send(spoken.ws(line.session, message.data, self.floor))
-                    await self._send(self.floor.news())
+                    await self._told(line, message.data)
         finally:
             self._lines.remove(line)
+            if line.session.connection:
+                self.floor.apply(CancelAll(self.floor.now, line.session.account, None, line.session.connection))
+                await self._send(self.floor.news())
         return socket
+
+    async def _told(self, line: Line, text: str) -> None:
+        """Of the faults of replies, those that can befall a message of a websocket may befall an order's."""
+        line.session.heard = now = self.floor.now
+        answers, news = line.spoken.ws(line.session, text, self.floor), self.floor.news()
+        placed = any(isinstance(each, Accepted) for each in news)
+        fate = fated(self._faults, now, line.session.path, FIRST) if placed else None
+        if fate is not None:
+            await self._send(news)
+            news = []
+        if fate == "reply_delayed":
+            await asyncio.sleep(LATE)
+        if fate == "connection_dropped":
+            await line.socket.close()
+        elif fate != "reply_lost":
+            await line.send(answers)
+        await self._send(news)
 
     async def _send(self, news: Sequence[Happening]) -> None:
         """To every websocket, in order, one happening after the other."""
@@ -136,12 +155,18 @@ class Server:
             for _ in self.floor.advance(until):
                 await self._send(self.floor.news())
                 await self._disturb()
+        silent = [line for line in self._lines if 0 < line.session.silence <= self.floor.now - line.session.heard]
+        for line in silent:
+            await line.send([line.session.probe])
         await asyncio.gather(*(line.caught_up() for line in self._lines))
+        for line in silent:
+            if line.session.heard < self.floor.now:
+                await line.socket.close()
         return web.json_response({"now": self.floor.now})
 
     async def _disturb(self) -> None:
         """The faults that befall websockets."""
-        now, lines = self.floor.now, [line for line in self._lines if line.session.channels and not line.stalled]
+        now, lines = self.floor.now, [line for line in self._lines if _used(line.session) and not line.stalled]
         if lines and self._faults.strikes("stalled", now, f"{len(lines)} websockets"):
             for line in lines:
                 line.stalled = True
@@ -169,6 +194,10 @@ class Server:
 
     async def _digest(self, request: web.Request) -> web.Response:
         return web.json_response({"digest": self.floor.exchange.digest()})
+
+
+def _used(session: Session) -> bool:
+    return bool(session.channels or session.connection)
 
 
 async def _asked(request: web.Request) -> Request:

@@ -95,8 +95,8 @@ def cancel(state: State, asked: Cancel) -> None:
 
 def cancel_all(state: State, asked: CancelAll) -> None:
     for order in list(state.working[asked.account].values()):
-        if asked.instrument in (None, order.instrument):
-            end(state, order, "cancelled")
+        if asked.instrument in (None, order.instrument) and asked.connection in ("", order.connection):
+            end(state, order, "deadman" if asked.connection else "cancelled")
 
 
 def end(state: State, order: Order, why: Ending) -> None:
@@ -252,6 +252,7 @@ def _order(state: State, asked: Place) -> Order:
         "ioc" if at_market and asked.tif == "gtc" else asked.tif,
         *(asked.post_only, asked.reduce_only, asked.expires_at, state.now, state.now),
         left=abs(asked.units),
+        connection=asked.connection,
     )
 
 

@@ -14,8 +14,7 @@ Kind = Literal["perpetual", "future", "option", "spot"]
 TimeInForce = Literal["gtc", "ioc", "fok"]
 Status = Literal["open", "filled", "cancelled", "expired"]
 Ending = Literal["cancelled", "expired", "deadman", "unfilled", "reduce_only", "cap", "self_match", "settled"]
-# what each refusal means: `trading.SAID`
-Refusal = Literal[
+Refusal = Literal[  # what each means: `trading.SAID`
     "no_instrument", "lot", "tick", "price_band", "post_only", "reduce_only", "unfillable", "no_funds",
     "duplicate_id", "cap", "not_found", "maintenance", "past",
 ]  # fmt: skip
@@ -74,6 +73,7 @@ class Place:
     post_only: bool = False
     reduce_only: bool = False
     expires_at: int | None = None
+    connection: str = ""  # whose end cancels it; empty: none's
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,7 @@ class CancelAll:
     time: int
     account: str
     instrument: str | None = None  # None: every one
+    connection: str = ""  # that has ended: only what was placed by it; empty: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +128,10 @@ class Maintain:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A deposit; a withdrawal where `amount` is negative."""
-
     time: int
     account: str
     currency: str
-    amount: Decimal
+    amount: Decimal  # negative: a withdrawal
 
 
 Command = Place | Cancel | CancelAll | DeadMan | Move | Fund | Maintain | Transfer
@@ -160,6 +159,7 @@ class Order:
     cost: Decimal = ZERO  # Σ size × price of the fills
     fee: Decimal = ZERO
     left: Decimal = ZERO  # no sign; 0 once it has ended
+    connection: str = ""
 
     @property
     def average_price(self) -> Decimal | None:

@@ -26,7 +26,7 @@ from serve.venues.exchange import Account, Exchange
 from serve.venues.floor import Place, Sent
 from serve.venues.lanes import Lanes
 from serve.venues.live import Live
-from serve.venues.opening import INSTANCE, armed, clock_of, ends, mortal, part, rested, told, warmed
+from serve.venues.opening import INSTANCE, armed, clock_of, ends, part, rested, told, warmed
 
 
 def placed(
@@ -39,7 +39,6 @@ def placed(
     settings = config.venue
     assert isinstance(settings, Routing), "the settings say who places them"
     _checked(settings, market)
-    mortal(config)
     before, lanes, begun = told(past), {venue: Lanes() for venue in settings.venues}, dict[str, list[Exchange]]()
     parts = dict[str, Exchange]()
     instance = str(before.get("instance") or secrets.token_hex(INSTANCE)[:INSTANCE])

@@ -54,8 +54,9 @@ class Exchange:
         self._streams = Streams(line, settings.quotes, self._ordering, tell, self._shown, clock, instruments.others)
         self._others = [Other(settings, name, tell, clock) for name in settings.sources]
         self._rests: dict[str, int] = {}  # orders that rest, and when each is next cancelled
-        self._polls = self._surfaces = self._renews = 0  # when each is due
-        self._mortal = 0  # until when an order may begin to rest, as the dead man's switch is renewed
+        self._polls = self._surfaces = 0  # when each is due
+        self._renews: int | None = None  # when the dead man's switch is, where it is armed
+        self._mortal = 0  # until when an order may begin to rest, as it is renewed
 
     def begin(self, past: Sequence[Event], sent: Mapping[str, SubmitOrder]) -> None:
         """Subscribes, after what was journalled before a restart."""
@@ -81,9 +82,13 @@ class Exchange:
         return self._settings.name, self._settings.rehearsal, owner or key
 
     def arm(self) -> None:
-        """The dead man's switch, before anything rests. Raises StartRefused where the exchange does not take it."""
+        """The dead man's switch, which is renewed from here on: without it nothing rests.
+
+        Raises StartRefused where the exchange does not take it.
+        """
+        self._renews = self._clock.now()
         try:
-            self._lanes.ask(self._armed(self._clock.now()))
+            self._lanes.ask(self._armed(self._renews))
         except Exception as error:
             raise StartRefused(
                 f"{self._settings.name}: the dead man's switch cannot be set ({self._line.secrets.words(error)}), so "
@@ -195,7 +200,7 @@ class Exchange:
 
     def _renew(self, now: int) -> None:
         """The dead man's switch, thrice in its time."""
-        if self._line.dialect.dead_man and now >= self._renews:
+        if self._renews is not None and now >= self._renews:
             self._renews = now + round(self._settings.dead_man_seconds * SECOND / 3)
             self._lanes.send(self._renewed(now))
 
@@ -207,8 +212,8 @@ class Exchange:
 
     async def _armed(self, now: int) -> None:
         """A third of its time is left for an order to arrive in."""
-        symbols, seconds = tuple(self._instruments.symbols.values()), self._settings.dead_man_seconds
-        await self._line.dialect.renew(self._ordering.cancels, symbols, seconds)
+        seconds = self._settings.dead_man_seconds
+        await self._ordering.renew(seconds)
         self._mortal = now + round(seconds * SECOND * 2 / 3)
 
     async def _surface(self, asset: str) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from envs.types import BadInput
-from serve import dialects
 from serve.clock import Clock, RealClock
 from serve.config import ServeConfig
 from serve.errors import ServeError, StartRefused
@@ -42,7 +41,6 @@ def placed(
     """The exchange that the settings name, and its quotes. Raises BadInput or StartRefused."""
     settings = config.venue
     assert isinstance(settings, ExchangeSettings), "the settings say who places them"
-    mortal(config)
     lanes, before, begun = Lanes(), told(past), list[Exchange]()
     instance = str(before.get("instance") or secrets.token_hex(INSTANCE)[:INSTANCE])
     with ExitStack() as failed:
@@ -83,16 +81,6 @@ def part(
         instruments.listed(leg, listing)
     contracts = instruments.contracts(before.get("contracts", {}))
     return Exchange(line, lanes, instruments, Tracks(line.dialect, *named), clock), contracts
-
-
-def mortal(config: ServeConfig) -> None:
-    """Raises BadInput where orders would rest at an exchange that leaves them there once we are gone."""
-    for each in config.venue.exchanges:
-        if config.execution.resting_seconds > 0 and not dialects.load(each.name).dead_man:
-            raise BadInput(
-                f"execution.resting_seconds: {each.name} has no dead man's switch, so what rests would outlive a "
-                "hedger that dies; set it to 0"
-            )
 
 
 def armed(config: ServeConfig, exchange: Exchange) -> None:

@@ -71,6 +71,11 @@ class Ordering:
             return
         await self._carefully(name, self._cancelled(track))
 
+    async def renew(self, seconds: float) -> None:
+        """What rests is cancelled by the exchange so long from now, unless this is called before."""
+        way = self.orders if self._line.dialect.tied else self.cancels
+        await self._line.dialect.renew(way, tuple(self._symbols.values()), seconds)
+
     async def look_up(self, name: str) -> None:
         track = self._tracks.orders.get(name)
         if track is None:

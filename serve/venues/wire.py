@@ -14,6 +14,9 @@ OrderNotFound = ccxt.OrderNotFound
 InvalidOrder = ccxt.InvalidOrder
 DuplicateOrderId = ccxt.DuplicateOrderId
 AuthenticationError = ccxt.AuthenticationError
+OperationRejected = ccxt.OperationRejected
+NetworkError = ccxt.NetworkError
+RequestTimeout = ccxt.RequestTimeout
 CcxtError = ccxt.BaseError
 Heard = Callable[[Mapping[str, Any]], None]
 logging.getLogger("ccxt").setLevel(logging.WARNING)  # below that it logs headers and bodies

@@ -29,7 +29,7 @@ class Key:
     secret: str
     account: str
     passphrase: str = ""
-    permissions: frozenset[str] = frozenset({"read", "trade"})  # and "withdraw"
+    permissions: frozenset[str] = frozenset({"read", "trade", "account"})  # "withdraw"; of its settings: "account"
 
     @property
     def wallet(self) -> str:
@@ -43,9 +43,8 @@ class Key:
 
 TRADER = Key("rehearsal-trade", "rehearsal-secret", "trader", "rehearsal-pass")
 READER = Key("rehearsal-read", "rehearsal-secret-read", "trader", "rehearsal-pass", frozenset({"read"}))
-OWNER = Key(
-    "rehearsal-owner", "rehearsal-secret-owner", "trader", "rehearsal-pass", frozenset({"read", "trade", "withdraw"})
-)
+RIGHTS = frozenset({"read", "trade", "account", "withdraw"})
+OWNER = Key("rehearsal-owner", "rehearsal-secret-owner", "trader", "rehearsal-pass", RIGHTS)
 DESK = Key("rehearsal-desk", "rehearsal-secret-desk", "desk", "rehearsal-pass")  # whose positions may be the book
 KEYS = (TRADER, READER, OWNER, DESK)
 
@@ -75,6 +74,10 @@ class Session:
     path: str  # with its query, as asked for
     account: str = ""  # once it has logged in
     channels: set[str] = field(default_factory=set)
+    connection: str = ""  # its name, where what is placed by it ends with it
+    probe: str = ""  # what asks it for a sign of life
+    silence: int = 0  # milliseconds after which it is asked; 0: never
+    heard: int = 0  # when it said something last
     notes: dict[str, Any] = field(default_factory=dict)  # the protocol's own
 
 

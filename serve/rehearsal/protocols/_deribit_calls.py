@@ -49,6 +49,7 @@ class Call:
     params: dict[str, Any]
     key: Key | None
     account: str
+    connection: str = ""
 
     def text(self, name: str) -> str:
         value = self.params.get(name)

@@ -51,7 +51,8 @@ def _placed(sign: int) -> Callable[[Call], Any]:
         force = spelt.FORCES.get(str(call.params.get("time_in_force", "good_til_cancelled")))
         if force is None:
             raise Fault(-32602, "Invalid params: time_in_force")
-        until = call.params.get("valid_until")
+        if call.time("valid_until", call.floor.now) < call.floor.now:
+            raise Fault(13888, "timed_out")
         happenings = call.floor.apply(
             Place(
                 time=call.floor.now,
@@ -63,7 +64,7 @@ def _placed(sign: int) -> Callable[[Call], Any]:
                 tif=force if limit or force != "gtc" else "ioc",
                 post_only=call.flag("post_only"),
                 reduce_only=call.flag("reduce_only"),
-                expires_at=None if until is None else int(until),
+                connection=call.connection,
             )
         )
         _refused(happenings)

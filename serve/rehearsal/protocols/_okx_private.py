@@ -47,7 +47,7 @@ def _currencies(asked: Asked) -> list[Any]:
 def _config(asked: Asked) -> list[Any]:
     assert asked.key is not None, "a private path"
     said = {"read": "read_only", "trade": "trade", "withdraw": "withdraw"}
-    allowed = ",".join(said[each] for each in sorted(asked.key.permissions))
+    allowed = ",".join(said[each] for each in sorted(asked.key.permissions & said.keys()))
     return [{"uid": asked.account, "acctLv": "3", "posMode": "net_mode", "perm": allowed, "greeksType": "BS"}]
 
 

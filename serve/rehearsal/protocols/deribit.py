@@ -10,8 +10,10 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
+from itertools import count
 from typing import Any, Literal
 
+from serve.clock import SECOND
 from serve.rehearsal.protocols import Floor, Key, Reply, Request, Session
 from serve.rehearsal.protocols._deribit_calls import Call, Fault
 from serve.rehearsal.protocols._deribit_private import METHODS as PRIVATE
@@ -21,6 +23,7 @@ from serve.rehearsal.protocols._deribit_pushed import pushed, snapshots
 from serve.rehearsal.types import Happening
 
 ROOT = "/api/v2/"
+HEARTBEAT = 10  # seconds, at least
 MATCHING = 4  # what a request to the matching engine costs in reads
 
 
@@ -32,6 +35,7 @@ class Deribit:
 
     def __init__(self, keys: Sequence[Key]) -> None:
         self._keys = {key.key: key for key in keys}
+        self._connections = count(1)
 
     def rest(self, request: Request, floor: Floor) -> Reply:
         params: dict[str, Any] = dict(request.params)
@@ -82,9 +86,20 @@ class Deribit:
         if method.endswith("/unsubscribe"):
             session.channels -= set(params["channels"])
             return params["channels"], []
-        if method in ("private/enable_cancel_on_disconnect", "private/disable_cancel_on_disconnect"):
-            raise Fault(13021, "forbidden", 403)  # it needs account:read_write
-        return self._called(method, Call(floor, params, key, session.account)), []
+        call = Call(floor, params, key, session.account, session.connection)
+        if method == "private/enable_cancel_on_disconnect":
+            return self._tied(session, call), []
+        if method == "public/set_heartbeat":
+            return _beating(session, call), []
+        return self._called(method, call), []
+
+    def _tied(self, session: Session, call: Call) -> str:
+        if call.key is None or "account" not in call.key.permissions:
+            raise Fault(13021, "forbidden", 403)
+        if call.params.get("scope", "connection") != "connection":
+            raise Fault(-32602, "Invalid params: scope")
+        session.connection = session.connection or str(next(self._connections))
+        return "ok"
 
     def _called(self, method: str, call: Call) -> Any:
         if method == "public/auth":
@@ -130,15 +145,25 @@ def _enveloped(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _token(key: Key) -> dict[str, Any]:
-    trade = "read_write" if "trade" in key.permissions else "read"
-    wallet = "read_write" if "withdraw" in key.permissions else "read"
+    account, trade, wallet = (
+        "read_write" if right in key.permissions else "read" for right in ("account", "trade", "withdraw")
+    )
     return {
         "access_token": f"token-{key.key}",
         "refresh_token": f"again-{key.key}",
         "token_type": "bearer",
         "expires_in": 31_536_000,
-        "scope": f"account:read block_trade:none custody:none trade:{trade} wallet:{wallet} mainaccount",
+        "scope": f"account:{account} block_trade:none custody:none trade:{trade} wallet:{wallet} mainaccount",
     }
+
+
+def _beating(session: Session, call: Call) -> str:
+    seconds = call.count(0, "interval", 1 << 20)
+    if seconds < HEARTBEAT:
+        raise Fault(-32602, "Invalid params: interval")
+    told = {"jsonrpc": "2.0", "method": "heartbeat", "params": {"type": "test_request"}}
+    session.silence, session.probe = seconds * SECOND, json.dumps(told)
+    return "ok"
 
 
 def _allowed(channels: list[str], session: Session) -> list[str]:

@@ -132,6 +132,7 @@ def test_cash_moves_by_fills_fees_and_funding_alone(run: Callable[[Case], None])
 def test_what_rests_is_listed_and_cancelled_by_our_id(run: Callable[[Case], None]) -> None:
     async def case(own: House, x: Any) -> None:
         d = own.dialect
+        await d.renew(x, [PERP], 60)
         await sent(own, x, order("0.5", "83000", post_only=True))
         await own.apply(Place(START, TRADED, "", "BTC-PERP", Decimal("0.1"), Decimal(82_000)))
         resting = await d.resting(x, [PERP])

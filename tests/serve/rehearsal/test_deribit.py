@@ -8,11 +8,10 @@ from typing import Any
 
 import ccxt
 import pytest
-from aiohttp import ClientSession
 
-from serve.rehearsal.protocols import READER, TRADER, Key
+from serve.rehearsal.protocols import READER, Key
 from serve.rehearsal.types import Fund
-from tests.serve.rehearsal.venue import HOUR, START, called, control, deribit, rehearsed
+from tests.serve.rehearsal.venue import HOUR, START, control, deribit, rehearsed
 
 PERP, CALL = "BTC/USDC:USDC", "BTC/USDC:USDC-260327-60000-C"
 
@@ -164,21 +163,6 @@ def test_an_error_by_websocket_is_silence(tmp_path: Path, caplog: pytest.LogCapt
 
     asyncio.run(watch())
     assert "invalid_credentials" in caplog.text
-
-
-def test_cancel_on_disconnect_needs_a_right_that_no_key_has_and_nothing_else_ends_an_order(tmp_path: Path) -> None:
-    async def trade() -> None:
-        async with rehearsed(tmp_path, "deribit") as venue, deribit(venue) as exchange:
-            await exchange.create_order(PERP, "limit", "buy", 0.01, 59_000)
-            async with ClientSession() as client, client.ws_connect(f"{venue.address}/ws/api/v2") as socket:
-                name = {"grant_type": "client_credentials", "client_id": TRADER.key, "client_secret": TRADER.secret}
-                await called(socket, "public/auth", name)
-                told = await called(socket, "private/enable_cancel_on_disconnect", {"scope": "account"})
-                assert told["error"]["code"] == 13021
-            await asyncio.sleep(0.05)
-            assert len(await exchange.fetch_open_orders(PERP)) == 1
-
-    asyncio.run(trade())
 
 
 def test_funding_and_its_history(tmp_path: Path) -> None:

@@ -130,7 +130,6 @@ def test_two_exchanges_as_one_and_a_hedger_that_is_killed(tmp_path: Path) -> Non
         ({"routes": {"BTC-PERP": None, "ETH-PERP": None}}, r"venue\.routes\.ETH-PERP is no leg"),
         ({"rehearsal": ("http://127.0.0.1:9", None)}, "a rehearsal of its own"),
         ({"rehearsal": ("http://127.0.0.1:9",) * 2}, "a rehearsal of its own"),
-        ({"resting": 30}, "deribit has no dead man's switch"),
     ],
 )
 def test_what_cannot_be_routed_is_refused(changes: dict[str, Any], words: str) -> None:
@@ -140,7 +139,6 @@ def test_what_cannot_be_routed_is_refused(changes: dict[str, Any], words: str) -
     venue["routes"] = dict.fromkeys(changes.get("routes", venue["routes"]), route)
     for name, address in zip(VENUES, changes.get("rehearsal", ()), strict=False):
         venue["venues"][name]["rehearsal"] = address
-    own["execution"]["resting_seconds"] = changes.get("resting", 0)
     config = configs.ServeConfig.model_validate(own)
     with pytest.raises(BadInput, match=words):
         placed(config, Market(basis(config).task, config.assets, config.legs), Source((), 0, 0), None, [], {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -27,9 +28,9 @@ from tests.serve.venues.test_exchange import opened, told
 from tests.serve.venues.test_opening import apart, served
 
 
-def keyed(own: House, key: Key) -> Exchange:
+def keyed(own: House, key: Key, name: str = "okx") -> Exchange:
     """With this key, whatever it may do."""
-    line, lanes, market = Connection.of(settings(own.address, name="okx")), Lanes(), Market(task(), ASSETS, LEGS)
+    line, lanes, market = Connection.of(settings(own.address, name=name)), Lanes(), Market(task(), ASSETS, LEGS)
     line.secrets = rehearsed(line.dialect.credentials, key)
     x = line.made()
     lanes.ask(line.loaded(x))
@@ -83,10 +84,50 @@ def test_nothing_begins_to_rest_while_the_switch_is_not_renewed(tmp_path: Path) 
 def test_a_renewal_that_is_refused_is_none(tmp_path: Path) -> None:
     with apart(tmp_path, "okx") as own:
         exchange = opened(own, VirtualClock(START), dead_man_seconds=600)
+        with pytest.raises(StartRefused, match="51000"):
+            exchange.arm()
         faults = [event for event in told(exchange, START) if isinstance(event, Malformed)]
         assert ["51000" in event.reason for event in faults if event.text == "dead man's switch"] == [True]
         assert isinstance(exchange.submit(buys(limit="83000", post_only=True))[0], Rejected)
         exchange.close()
+
+
+def test_a_switch_that_nobody_armed_is_not_renewed(tmp_path: Path) -> None:
+    """Where nothing rests, the key need not have the right to it."""
+    with apart(tmp_path, "deribit") as own:
+        exchange = opened(own, VirtualClock(START), name="deribit")
+        told(exchange, START)
+        assert not any("cancel_on_disconnect" in text for text in own.overheard.messages)
+        exchange.close()
+
+
+def test_at_deribit_what_rests_dies_with_the_hedger(tmp_path: Path) -> None:
+    """Its orders go by the websocket that is renewed, and the way of cancels has none."""
+    with apart(tmp_path, "deribit") as own:
+        clock = VirtualClock(START)
+        exchange = opened(own, clock, name="deribit")
+        exchange.arm()
+        exchange.submit(replace(buys(limit="83000", post_only=True), expires_at=START + 600_000))
+        exchange.settle()
+        exchange.passed(clock.now())
+        exchange.settle()
+        (resting,) = own.floor.exchange.open_orders(TRADED)
+        assert resting.connection, "it goes with its websocket"
+        assert sum("cancel_on_disconnect" in text for text in own.overheard.messages) == 1
+        exchange.close()
+        while own.server._lines:
+            sleep(0.005)
+        assert own.floor.exchange.open_orders(TRADED) == ()
+
+
+def test_a_key_that_may_not_have_its_orders_cancelled_is_told_at_the_start(tmp_path: Path) -> None:
+    words = r"the dead man's switch cannot be set \(.*forbidden"
+    with (
+        apart(tmp_path, "deribit") as own,
+        closing(keyed(own, READER, "deribit")) as exchange,
+        pytest.raises(StartRefused, match=words),
+    ):
+        exchange.arm()
 
 
 def test_venues_that_are_routed_to_are_not_one_account(tmp_path: Path) -> None:

@@ -33,7 +33,6 @@ from serve.venues.checking import Canceller, Unreached, checked, examined
 from serve.venues.connection import Connection
 from serve.venues.instruments import Instruments
 from serve.venues.lanes import Lanes
-from serve.venues.opening import mortal
 from serve.venues.secrets import Secrets
 from tests.serve.dialects.house import CALL, START, TRADED, House, Still, house
 from tests.serve.support import ASSETS, LEGS, raw_config, task
@@ -227,17 +226,6 @@ def test_a_canceller_tries_every_order_whatever_becomes_of_the_others(
         del fails["desk.a1b2c-000001"]
         assert [dog.cancel(), len(own.floor.exchange.open_orders(TRADED))] == [2, 1], "one that has ended is no failure"
         dog.close()
-
-
-def test_nothing_may_rest_where_it_would_outlive_the_hedger() -> None:
-    def wanted(name: str, resting: float) -> ServeConfig:
-        venue = settings("http://127.0.0.1:9", name=name).model_dump(mode="json", exclude={"sources"})
-        return ServeConfig.model_validate(raw_config(venue=venue, execution__resting_seconds=resting))
-
-    with pytest.raises(BadInput, match="deribit has no dead man's switch"):
-        mortal(wanted("deribit", 30))
-    mortal(wanted("deribit", 0))
-    mortal(wanted("okx", 30))
 
 
 def test_the_doctor_examines_an_exchange(tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ def test_an_order_that_is_too_late_is_not_sent(played: Callable[[Case], None]) -
 
 def test_a_resting_order_is_cancelled_and_one_that_has_ended_told_again(played: Callable[[Case], None]) -> None:
     async def case(desk: Desk) -> None:
+        await desk.ordering.renew(60)
         await desk.ordering.submit(buys(limit="83000", post_only=True))
         assert [type(event) for event in desk.told] == [Acknowledged]
         await desk.ordering.cancel(ORDER)

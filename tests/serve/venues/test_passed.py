@@ -29,6 +29,7 @@ def test_switch_fills_and_volatilities_are_each_seen_to_at_their_times_and_by_th
     with apart(tmp_path, "okx") as own:
         clock, found, events = VirtualClock(START), dict[int, set[str]](), list[Event]()
         exchange = opened(own, clock, poll_seconds=100, surface_seconds=150, silence_seconds=10_000)
+        exchange.arm()
         exchange.begin([], {})
         until(lambda: bool(exchange.ticks()))
         for at in range(0, 310, 10):

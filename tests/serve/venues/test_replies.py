@@ -74,6 +74,7 @@ def test_an_order_whose_reply_is_lost_is_unknown_and_never_sent_twice(
 )
 def test_a_cancel_whose_reply_is_lost_is_looked_up(name: str, fault: str, tmp_path: Path) -> None:
     async def case(desk: Desk) -> None:
+        await desk.ordering.renew(60)
         await desk.ordering.submit(buys(limit="83000", post_only=True))
         assert desk.placed() == list(resting(desk)), "it rests"
         desk.ordering.cancels.timeout = 500
@@ -91,6 +92,7 @@ def test_a_cancel_whose_reply_is_lost_is_looked_up(name: str, fault: str, tmp_pa
 @pytest.mark.parametrize("name", names())
 def test_a_cancel_that_comes_after_the_fill_tells_the_fill(name: str, tmp_path: Path) -> None:
     async def case(desk: Desk) -> None:
+        await desk.ordering.renew(60)
         await desk.ordering.submit(buys(limit="83000", post_only=True))
         desk.arm("cancel_late")
         await desk.ordering.cancel(ORDER)

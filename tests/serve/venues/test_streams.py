@@ -152,6 +152,7 @@ def test_silence_with_the_socket_open_ends_a_life(played: Played) -> None:
 def test_fills_arrive_unasked_and_are_told_once(played: Played) -> None:
     async def case(own: Watched) -> None:
         desk = own.desk
+        await desk.ordering.renew(60)
         await desk.ordering.submit(buys(limit="83999", post_only=True))
         desk.arm("fill_doubled")
         now = desk.house.floor.now
