@@ -14,6 +14,7 @@ from serve.venues import wire
 
 HEARTBEAT = 10  # seconds of silence, the least there is: then the exchange asks for a sign of life, or hangs up
 MATCHING = 4  # ccxt's cost of an order
+SCOPE = {"scope": "connection"}
 Terms = Mapping[str, Any]
 
 
@@ -29,6 +30,7 @@ class Deribit:
     def __init__(self, settings: Terms) -> None:
         super().__init__(settings)  # type: ignore[call-arg]
         self._line: Any = None  # ccxt's client of the websocket
+        self._authorised = 0.0  # until when, with as much again to spare
         self._end: asyncio.Future[None] | None = None  # to come, unless it is put off
         self._sign: asyncio.Future[None] | None = None  # of life, on its way
         self._renewing = asyncio.Lock()
@@ -40,12 +42,18 @@ class Deribit:
         return Deribit.last
 
     async def renewed(self, seconds: float) -> None:
-        """The exchange answers on that websocket, a new one if need be, and it ends so long from now."""
+        """The exchange says of that websocket, a new one if need be, what it is for, and it ends so long from now.
+
+        Raises ccxt's errors, and then it has ended.
+        """
         async with self._renewing:
-            if self._line is None or self._line.closed():
-                self._line = await self._opened()
-            line = self._line
-            await self._asked(line, "public/test", {})
+            line = self._connected() if self._line is None or self._line.closed() else self._line
+            try:
+                await self._confirmed(line)
+            except BaseException:
+                await _ended(line)
+                raise
+            self._line = line
         if self._end is not None:
             self._end.cancel()
         self._end = asyncio.ensure_future(_ended(line, seconds))
@@ -76,20 +84,25 @@ class Deribit:
             raise wire.OperationRejected("the websocket whose end cancels what rests is closed, so nothing may rest")
         return await self._asked(self._line, method, params)
 
-    async def _opened(self) -> Any:
+    def _connected(self) -> Any:
+        """A new one, of which nothing is known."""
         x: Any = self
-        url = x.urls["api"]["ws"]
-        x.clients.pop(url, None)
-        line = x.client(url)
-        try:
+        x.clients.pop(x.urls["api"]["ws"], None)
+        self._authorised = 0.0
+        return x.client(x.urls["api"]["ws"])
+
+    async def _confirmed(self, line: Any) -> None:
+        x: Any = self
+        if not line.connected.done():
             await self._within(line.connect(x.session), "the websocket")
-            await self._asked(line, "public/auth", {"grant_type": "client_signature", **proof(x)})
-            await self._asked(line, "private/enable_cancel_on_disconnect", {"scope": "connection"})
+        if _now() >= self._authorised:
+            told = await self._asked(line, "public/auth", {"grant_type": "client_signature", **proof(x)})
+            await self._asked(line, "private/enable_cancel_on_disconnect", SCOPE)
             await self._asked(line, "public/set_heartbeat", {"interval": HEARTBEAT})
-        except BaseException:
-            await _ended(line)
-            raise
-        return line
+            self._authorised = _now() + float(told["result"]["expires_in"]) / 2
+        told = await self._asked(line, "private/get_cancel_on_disconnect", SCOPE)
+        if told["result"]["enabled"] is not True:
+            raise wire.OperationRejected(f"{x.id}: cancel-on-disconnect is not enabled")
 
     async def _asked(self, line: Any, method: str, params: Terms) -> Any:
         """The answer. Raises what ccxt makes of an error; where there is no answer, the websocket ends."""
@@ -111,6 +124,10 @@ class Deribit:
             return await asyncio.wait_for(answer, x.timeout / 1000)
         except TimeoutError:
             raise wire.RequestTimeout(f"{x.id}: {what} is not answered") from None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def proof(x: Any) -> dict[str, Any]:

@@ -89,6 +89,8 @@ class Deribit:
         call = Call(floor, params, key, session.account, session.connection)
         if method == "private/enable_cancel_on_disconnect":
             return self._tied(session, call), []
+        if method == "private/get_cancel_on_disconnect":
+            return {"scope": "connection", "enabled": bool(session.connection)}, []
         if method == "public/set_heartbeat":
             return _beating(session, call), []
         return self._called(method, call), []

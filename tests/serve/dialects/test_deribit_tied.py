@@ -23,6 +23,8 @@ from tests.serve.rehearsal.venue import control
 PERP = "BTC/USDC:USDC"
 UNITS = Decimal("0.1")
 RESTS: Mapping[str, Any] = {"label": "a", "postOnly": True}
+AUTHORISED = ["public/auth", "private/enable_cancel_on_disconnect", "public/set_heartbeat"]
+CONFIRMED = "private/get_cancel_on_disconnect"
 Case = Callable[[House, Any], Awaitable[None]]
 
 
@@ -65,8 +67,7 @@ def test_what_rests_goes_by_the_websocket_and_what_takes_does_not(tmp_path: Path
         await own.dialect.renew(x, [PERP], 60)
         buy, sell = await rested(x), await rested(x, "sell", 85_000, label="b", reduceOnly=False)
         taken = await x.create_order(PERP, "limit", "buy", 0.1, 85_000, {"label": "c", "timeInForce": "IOC"})
-        setting_up = ["public/auth", "private/enable_cancel_on_disconnect", "public/set_heartbeat", "public/test"]
-        assert methods(own) == [*setting_up, "private/buy", "private/sell"]
+        assert methods(own) == [*AUTHORISED, CONFIRMED, "private/buy", "private/sell"]
         asked = [request.path.rpartition("/")[2] for request in own.overheard.requests]
         assert [name for name in asked if name in ("buy", "sell")] == ["buy"]
         assert [raw["status"] for raw in (buy, sell, taken)] == ["open", "open", "closed"]
@@ -131,7 +132,34 @@ def test_renewals_at_once_are_of_one_websocket(tmp_path: Path) -> None:
     async def case(own: House, x: Any) -> None:
         await asyncio.gather(*(own.dialect.renew(x, [PERP], 60) for _ in range(3)))
         assert methods(own).count("public/auth") == 1
-        assert methods(own).count("public/test") == 3
+        assert methods(own).count(CONFIRMED) == 3
+
+    played(case, tmp_path)
+
+
+def test_before_its_token_is_too_old_it_is_authorised_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def case(own: House, x: Any) -> None:
+        now = _deribit._now()
+        for seconds, again in ((0, True), (15_000_000, False), (16_000_000, True)):
+            begun = len(own.overheard.messages)
+            monkeypatch.setattr(_deribit, "_now", lambda at=now + seconds: at)
+            await own.dialect.renew(x, [PERP], 60)
+            assert methods(own)[begun:] == [*(AUTHORISED if again else ()), CONFIRMED]
+            await rested(x, label=str(seconds))
+        assert len(resting(own)) == 3, "the websocket has stayed"
+
+    played(case, tmp_path)
+
+
+def test_a_websocket_that_does_not_cancel_is_not_used(tmp_path: Path) -> None:
+    async def case(own: House, x: Any) -> None:
+        await own.dialect.renew(x, [PERP], 60)
+        own.server._lines[0].session.connection = ""
+        with pytest.raises(wire.OperationRejected, match="not enabled"):
+            await own.dialect.renew(x, [PERP], 60)
+        with pytest.raises(wire.OperationRejected, match="nothing may rest"):
+            await rested(x)
+        assert own.floor.exchange.orders(TRADED) == ()
 
     played(case, tmp_path)
 
