@@ -89,7 +89,7 @@ def test_another_exchanges_rules(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("protocol", "resting"), [("deribit", 0), ("okx", 30), ("binance_usdm", 30), ("hyperliquid", 0)]
+    ("protocol", "resting"), [("deribit", 30), ("okx", 30), ("binance_usdm", 30), ("hyperliquid", 0)]
 )
 def test_a_day_with_every_fault_and_kills(tmp_path: Path, protocol: str, resting: int) -> None:
     """The example's settings by each protocol, with orders that take and that rest, from the command line: everything
