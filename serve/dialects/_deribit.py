@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from serve.venues import wire
+from serve.venues.jsonrpc import JsonRpc
 
 HEARTBEAT = 10  # seconds of silence, the least there is: then the exchange asks for a sign of life, or hangs up
 MATCHING = 4  # ccxt's cost of an order
@@ -29,11 +30,10 @@ class Deribit:
 
     def __init__(self, settings: Terms) -> None:
         super().__init__(settings)  # type: ignore[call-arg]
-        self._line: Any = None  # ccxt's client of the websocket
+        self._line: JsonRpc | None = None
         self._authorised = 0.0  # until when, with as much again to spare
-        self._end: asyncio.Future[None] | None = None  # to come, unless it is put off
-        self._sign: asyncio.Future[None] | None = None  # of life, on its way
-        self._renewing = asyncio.Lock()
+        self._until = 0.0  # when it ends
+        self._readying = asyncio.Lock()
 
     def nonce(self) -> int:
         """To ccxt it is the time, which two requests of a millisecond share; to Deribit it is for one use."""
@@ -42,21 +42,13 @@ class Deribit:
         return Deribit.last
 
     async def renewed(self, seconds: float) -> None:
-        """The exchange says of that websocket, a new one if need be, what it is for, and it ends so long from now.
+        """The exchange says of that websocket, a new one if need be, what it is for; it ends so long from now.
 
         Raises ccxt's errors, and then it has ended.
         """
-        async with self._renewing:
-            line = self._connected() if self._line is None or self._line.closed() else self._line
-            try:
-                await self._confirmed(line)
-            except BaseException:
-                await _ended(line)
-                raise
-            self._line = line
-        if self._end is not None:
-            self._end.cancel()
-        self._end = asyncio.ensure_future(_ended(line, seconds))
+        self._until = _now() + seconds
+        async with self._readying:
+            await self._ready()
 
     async def private_get_buy(self, params: Terms) -> Any:
         if params.get("post_only"):
@@ -68,66 +60,58 @@ class Deribit:
             return await self._rests("private/sell", params)
         return await super().private_get_sell(params)  # type: ignore[misc]
 
-    def handle_message(self, client: Any, message: Any) -> Any:
-        """The answers to what was asked here, and signs of life that are asked for; the rest is ccxt's."""
-        if message.get("id") in client.futures:
-            client.resolve(message, message["id"])
-        elif message.get("method") != "heartbeat":
-            super().handle_message(client, message)  # type: ignore[misc]
-        elif message["params"]["type"] == "test_request":
-            self._sign = asyncio.ensure_future(_lives(client))
+    async def close(self) -> Any:
+        self._until = 0.0
+        if self._line is not None:
+            await self._line.end()
+        return await super().close()  # type: ignore[misc]
 
     async def _rests(self, method: str, params: Terms) -> Any:
+        """Where the websocket was cut off and is not due to end yet, by another that ends then."""
         x: Any = self
         await x.throttle(MATCHING)
-        if self._line is None or self._line.closed():
-            raise wire.OperationRejected("the websocket whose end cancels what rests is closed, so nothing may rest")
-        return await self._asked(self._line, method, params)
+        if self._line is None or self._line.over:
+            try:
+                async with self._readying:
+                    await self._ready()
+            except Exception as error:  # nothing was sent
+                raise wire.OperationRejected(f"nothing may rest: {error}") from None
+        assert self._line is not None, "it is ready"
+        return self._read(await self._line.asked(method, {**params, **_numbers(params)}))
 
-    def _connected(self) -> Any:
-        """A new one, of which nothing is known."""
+    async def _ready(self) -> None:
         x: Any = self
-        x.clients.pop(x.urls["api"]["ws"], None)
-        self._authorised = 0.0
-        return x.client(x.urls["api"]["ws"])
+        line = self._line
+        if _now() >= self._until:
+            raise wire.NetworkError(f"{x.id}: the websocket whose end cancels it is not renewed")
+        if line is None or line.over:
+            x.open()
+            line = await JsonRpc.to(x.urls["api"]["ws"], x.session, x.timeout / 1000, _lives)
+            self._authorised = 0.0
+        try:
+            await self._confirmed(line)
+        except BaseException:
+            await line.end()
+            raise
+        line.ends(self._until - _now())
+        self._line = line
 
-    async def _confirmed(self, line: Any) -> None:
+    async def _confirmed(self, line: JsonRpc) -> None:
         x: Any = self
-        if not line.connected.done():
-            await self._within(line.connect(x.session), "the websocket")
         if _now() >= self._authorised:
-            told = await self._asked(line, "public/auth", {"grant_type": "client_signature", **proof(x)})
-            await self._asked(line, "private/enable_cancel_on_disconnect", SCOPE)
-            await self._asked(line, "public/set_heartbeat", {"interval": HEARTBEAT})
+            told = self._read(await line.asked("public/auth", {"grant_type": "client_signature", **proof(x)}))
+            self._read(await line.asked("public/set_heartbeat", {"interval": HEARTBEAT}))
             self._authorised = _now() + float(told["result"]["expires_in"]) / 2
-        told = await self._asked(line, "private/get_cancel_on_disconnect", SCOPE)
+        self._read(await line.asked("private/enable_cancel_on_disconnect", SCOPE))
+        told = self._read(await line.asked("private/get_cancel_on_disconnect", SCOPE))
         if told["result"]["enabled"] is not True:
             raise wire.OperationRejected(f"{x.id}: cancel-on-disconnect is not enabled")
 
-    async def _asked(self, line: Any, method: str, params: Terms) -> Any:
-        """The answer. Raises what ccxt makes of an error; where there is no answer, the websocket ends."""
+    def _read(self, message: Terms) -> Terms:
+        """Raises what ccxt makes of an error."""
         x: Any = self
-        number = x.request_id()
-        answer = line.future(number)
-        await line.send({"jsonrpc": "2.0", "id": number, "method": method, "params": dict(params)})
-        try:
-            message = await self._within(answer, method)
-        except wire.RequestTimeout:
-            await _ended(line)
-            raise
-        x.handle_errors(200, "", line.url, method, {}, x.json(message), message, {}, None)
+        x.handle_errors(200, "", x.urls["api"]["ws"], "", {}, x.json(message), message, {}, None)
         return message
-
-    async def _within(self, answer: Awaitable[Any], what: str) -> Any:
-        x: Any = self
-        try:
-            return await asyncio.wait_for(answer, x.timeout / 1000)
-        except TimeoutError:
-            raise wire.RequestTimeout(f"{x.id}: {what} is not answered") from None
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def proof(x: Any) -> dict[str, Any]:
@@ -137,13 +121,17 @@ def proof(x: Any) -> dict[str, Any]:
     return {"client_id": x.apiKey, "timestamp": int(time), "nonce": nonce, "data": "", "signature": signature}
 
 
-async def _lives(line: Any) -> None:
-    if not line.closed():
-        await line.send({"jsonrpc": "2.0", "id": 0, "method": "public/test", "params": {}})
+def _numbers(params: Terms) -> dict[str, float]:
+    """Which ccxt spells as text, as a query does."""
+    return {name: float(params[name]) for name in ("amount", "price")}
 
 
-async def _ended(line: Any, seconds: float = 0.0) -> None:
-    """So long from now; what then still awaits an answer hears that there is none."""
-    await asyncio.sleep(seconds)
-    line.reset(wire.NetworkError("the websocket was closed"))
-    await line.close()
+def _lives(message: Terms) -> Terms | None:
+    """The sign of life that is asked for."""
+    if message.get("method") != "heartbeat" or message.get("params") != {"type": "test_request"}:
+        return None
+    return {"jsonrpc": "2.0", "id": 0, "method": "public/test", "params": {}}
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -52,9 +52,9 @@ class Plan:
         if recorded.commands == 0:
             for key in (TRADER, DESK):
                 recorded.apply(Transfer(self.first - 1, key.account, recorded.exchange.rules.currency, FUNDS))
-        for order in recorded.exchange.open_orders(TRADER.account):
-            if order.connection:  # which did not live through the restart
-                recorded.apply(CancelAll(recorded.exchange.now, order.account, None, order.connection))
+        for account in (TRADER.account, DESK.account):  # whose connections did not live through a restart
+            for connection in sorted({each.connection for each in recorded.exchange.open_orders(account)} - {""}):
+                recorded.apply(CancelAll(recorded.exchange.now, account, None, connection))
         for _ in market.commands(recorded.exchange.now):  # was applied before a restart
             pass
         faults = Faults(schedule(self.faults, self.seed, self.first, self.ends), self.folder / FAULTS)

@@ -42,14 +42,16 @@ class Line:
             for message in messages:
                 await self.socket.send_str(message)
 
-    async def caught_up(self) -> None:
+    async def caught_up(self) -> bool:
         """It has read all that was sent: what follows a ping is answered after what came before it."""
         if self.stalled or self.socket.closed:
-            return
+            return True
         self.read.clear()
         with contextlib.suppress(ConnectionError, TimeoutError):
             await self.socket.ping()
             await asyncio.wait_for(self.read.wait(), READ)
+            return True
+        return False
 
 
 class Server:
@@ -126,8 +128,11 @@ class Server:
         return socket
 
     async def _told(self, line: Line, text: str) -> None:
-        """Of the faults of replies, those that can befall a message of a websocket may befall an order's."""
+        """Of the faults of requests and replies, those that can befall a websocket's message may befall an order's."""
         line.session.heard = now = self.floor.now
+        if line.session.connection and self._faults.strikes("request_lost", now, line.session.path):
+            await line.socket.close()
+            return
         answers, news = line.spoken.ws(line.session, text, self.floor), self.floor.news()
         placed = any(isinstance(each, Accepted) for each in news)
         fate = fated(self._faults, now, line.session.path, FIRST) if placed else None
@@ -155,12 +160,13 @@ class Server:
             for _ in self.floor.advance(until):
                 await self._send(self.floor.news())
                 await self._disturb()
-        silent = [line for line in self._lines if 0 < line.session.silence <= self.floor.now - line.session.heard]
+        now, lines = self.floor.now, list(self._lines)
+        silent = [line for line in lines if 0 < line.session.silence <= now - line.session.heard]
         for line in silent:
             await line.send([line.session.probe])
-        await asyncio.gather(*(line.caught_up() for line in self._lines))
-        for line in silent:
-            if line.session.heard < self.floor.now:
+        read = await asyncio.gather(*(line.caught_up() for line in lines))
+        for line, answers in zip(lines, read, strict=True):
+            if line in silent and answers and line.session.heard < now:
                 await line.socket.close()
         return web.json_response({"now": self.floor.now})
 

@@ -207,7 +207,8 @@ class Exchange:
     async def _renewed(self, now: int) -> None:
         try:
             await self._armed(now)
-        except Exception as error:  # it is tried again, and the switch cancels if none gets through
+        except Exception as error:  # it is tried again soon, and the switch cancels if none gets through
+            self._renews = now + round(self._settings.timeout_seconds * SECOND)
             self._fault("dead man's switch", error)
 
     async def _armed(self, now: int) -> None:

@@ -58,6 +58,9 @@ class Call:
         return str(value)
 
     def number(self, name: str) -> Decimal:
+        """What is sent by websocket is JSON, where a number is one."""
+        if self.connection and isinstance(self.params.get(name), str):
+            raise Fault(-32602, f"Invalid params: {name} must be a number")
         try:
             return Decimal(self.text(name))
         except InvalidOperation:

@@ -23,8 +23,8 @@ from tests.serve.rehearsal.venue import control
 PERP = "BTC/USDC:USDC"
 UNITS = Decimal("0.1")
 RESTS: Mapping[str, Any] = {"label": "a", "postOnly": True}
-AUTHORISED = ["public/auth", "private/enable_cancel_on_disconnect", "public/set_heartbeat"]
-CONFIRMED = "private/get_cancel_on_disconnect"
+AUTHORISED = ["public/auth", "public/set_heartbeat"]
+CONFIRMED = ["private/enable_cancel_on_disconnect", "private/get_cancel_on_disconnect"]
 Case = Callable[[House, Any], Awaitable[None]]
 
 
@@ -58,7 +58,7 @@ async def gone(own: House) -> None:
 
 
 async def ended(x: Any) -> None:
-    while not x._line.closed():
+    while not x._line.over:
         await asyncio.sleep(0.005)
 
 
@@ -67,7 +67,7 @@ def test_what_rests_goes_by_the_websocket_and_what_takes_does_not(tmp_path: Path
         await own.dialect.renew(x, [PERP], 60)
         buy, sell = await rested(x), await rested(x, "sell", 85_000, label="b", reduceOnly=False)
         taken = await x.create_order(PERP, "limit", "buy", 0.1, 85_000, {"label": "c", "timeInForce": "IOC"})
-        assert methods(own) == [*AUTHORISED, CONFIRMED, "private/buy", "private/sell"]
+        assert methods(own) == [*AUTHORISED, *CONFIRMED, "private/buy", "private/sell"]
         asked = [request.path.rpartition("/")[2] for request in own.overheard.requests]
         assert [name for name in asked if name in ("buy", "sell")] == ["buy"]
         assert [raw["status"] for raw in (buy, sell, taken)] == ["open", "open", "closed"]
@@ -118,6 +118,35 @@ def test_it_ends_unless_it_is_renewed(tmp_path: Path) -> None:
     played(case, tmp_path)
 
 
+def test_one_that_was_cut_off_is_followed_by_another_that_ends_when_it_would_have(tmp_path: Path) -> None:
+    async def case(own: House, x: Any) -> None:
+        await own.dialect.renew(x, [PERP], 60)
+        await rested(x)
+        until = x._until
+        for line in own.server._lines:
+            await line.socket.close()
+        await gone(own)
+        await ended(x)
+        await asyncio.gather(*(rested(x, label=label) for label in "bc"))
+        assert {each.client_id for each in resting(own)} == {"b", "c"}
+        assert len({each.connection for each in resting(own)}) == 1
+        assert x._until == until
+        assert methods(own).count("public/auth") == 2
+
+    played(case, tmp_path)
+
+
+def test_nothing_is_sent_to_rest_once_it_is_closed(tmp_path: Path) -> None:
+    async def case(own: House, x: Any) -> None:
+        await own.dialect.renew(x, [PERP], 60)
+        await x.close()
+        with pytest.raises(wire.OperationRejected, match="not renewed"):
+            await rested(x)
+        assert own.floor.exchange.orders(TRADED) == ()
+
+    played(case, tmp_path)
+
+
 def test_nothing_is_sent_to_rest_before_there_is_one(tmp_path: Path) -> None:
     async def case(own: House, x: Any) -> None:
         with pytest.raises(wire.OperationRejected):
@@ -132,7 +161,7 @@ def test_renewals_at_once_are_of_one_websocket(tmp_path: Path) -> None:
     async def case(own: House, x: Any) -> None:
         await asyncio.gather(*(own.dialect.renew(x, [PERP], 60) for _ in range(3)))
         assert methods(own).count("public/auth") == 1
-        assert methods(own).count(CONFIRMED) == 3
+        assert [methods(own).count(each) for each in CONFIRMED] == [3, 3]
 
     played(case, tmp_path)
 
@@ -144,16 +173,17 @@ def test_before_its_token_is_too_old_it_is_authorised_anew(tmp_path: Path, monke
             begun = len(own.overheard.messages)
             monkeypatch.setattr(_deribit, "_now", lambda at=now + seconds: at)
             await own.dialect.renew(x, [PERP], 60)
-            assert methods(own)[begun:] == [*(AUTHORISED if again else ()), CONFIRMED]
+            assert methods(own)[begun:] == [*(AUTHORISED if again else ()), *CONFIRMED]
             await rested(x, label=str(seconds))
         assert len(resting(own)) == 3, "the websocket has stayed"
 
     played(case, tmp_path)
 
 
-def test_a_websocket_that_does_not_cancel_is_not_used(tmp_path: Path) -> None:
+def test_a_websocket_that_does_not_cancel_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def case(own: House, x: Any) -> None:
         await own.dialect.renew(x, [PERP], 60)
+        monkeypatch.setattr(own.overheard.spoken, "_tied", lambda session, call: "ok")
         own.server._lines[0].session.connection = ""
         with pytest.raises(wire.OperationRejected, match="not enabled"):
             await own.dialect.renew(x, [PERP], 60)
@@ -245,16 +275,16 @@ def test_a_key_without_the_right_is_told_so(tmp_path: Path) -> None:
         with pytest.raises(wire.CcxtError, match="forbidden"):
             await own.dialect.renew(reader, [PERP], 60)
         assert reader._line is None
-        assert not any(line.session.connection for line in own.server._lines)
+        while own.server._lines:
+            await asyncio.sleep(0.005)
 
     played(case, tmp_path)
 
 
-def test_no_exchange_is_a_renewal_that_fails_in_time(tmp_path: Path) -> None:
+def test_no_exchange_is_a_renewal_that_says_so(tmp_path: Path) -> None:
     async def case(own: House, x: Any) -> None:
         x.urls["api"]["ws"] = "ws://127.0.0.1:1/ws/api/v2"
-        x.timeout = 50
-        with pytest.raises(wire.RequestTimeout, match="the websocket is not answered"):
+        with pytest.raises(wire.NetworkError, match="Cannot connect to host"):
             await own.dialect.renew(x, [PERP], 60)
 
     played(case, tmp_path)

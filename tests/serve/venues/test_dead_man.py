@@ -113,7 +113,7 @@ def test_at_deribit_what_rests_dies_with_the_hedger(tmp_path: Path) -> None:
         exchange.settle()
         (resting,) = own.floor.exchange.open_orders(TRADED)
         assert resting.connection, "it goes with its websocket"
-        assert sum("enable_cancel_on_disconnect" in text for text in own.overheard.messages) == 1
+        assert sum("set_heartbeat" in text for text in own.overheard.messages) == 1, "there is one websocket"
         exchange.close()
         while own.server._lines:
             sleep(0.005)
