@@ -49,7 +49,7 @@ def process(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(tmp_path_factory: pytest.TempPathFactory, small_market: None) -> Path:
     """Trained for a moment."""
     folder = tmp_path_factory.mktemp("trained")
     task, recipe = folder / "task.toml", folder / "recipe.toml"
