@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from serve.dialects import _deribit
+from serve.rehearsal import server
 from serve.rehearsal.faults import Fault
 from serve.rehearsal.plan import Plan
 from serve.rehearsal.protocols import READER
@@ -264,6 +265,30 @@ def test_the_exchange_hears_that_we_live_and_ends_what_it_does_not_hear_of(tmp_p
         assert own.faults.counts == {"stalled": 1}
         await gone(own)
         await ended(x)
+
+    played(case, tmp_path)
+
+
+def test_who_is_slow_to_read_is_not_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def case(own: House, x: Any) -> None:
+        await own.dialect.renew(x, [PERP], 60)
+        await rested(x)
+        monkeypatch.setattr(server, "READ", 0.0)
+        await control(own, START + 11_000)
+        assert len(resting(own)) == 1
+
+    played(case, tmp_path)
+
+
+def test_an_order_that_is_lost_on_its_way_is_not_there(tmp_path: Path) -> None:
+    async def case(own: House, x: Any) -> None:
+        await own.dialect.renew(x, [PERP], 60)
+        own.strike("request_lost")
+        with pytest.raises(wire.NetworkError) as unsure:
+            await rested(x)
+        assert not wire.rejected(unsure.value)
+        assert own.floor.exchange.orders(TRADED) == ()
+        assert own.faults.counts == {"request_lost": 1}
 
     played(case, tmp_path)
 

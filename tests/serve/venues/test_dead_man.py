@@ -89,6 +89,9 @@ def test_a_renewal_that_is_refused_is_none(tmp_path: Path) -> None:
         faults = [event for event in told(exchange, START) if isinstance(event, Malformed)]
         assert ["51000" in event.reason for event in faults if event.text == "dead man's switch"] == [True]
         assert isinstance(exchange.submit(buys(limit="83000", post_only=True))[0], Rejected)
+        for seconds, again in ((9, 0), (10, 1)):
+            later = [event for event in told(exchange, START + seconds * 1000) if isinstance(event, Malformed)]
+            assert len(later) == again, "it is tried again after a time-out, and not only when it is due"
         exchange.close()
 
 
