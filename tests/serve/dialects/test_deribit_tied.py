@@ -274,7 +274,10 @@ def test_who_is_slow_to_read_is_not_hung_up_on(tmp_path: Path, monkeypatch: pyte
         await own.dialect.renew(x, [PERP], 60)
         await rested(x)
         monkeypatch.setattr(server, "READ", 0.0)
+        line = x._line
         await control(own, START + 11_000)
+        await own.dialect.renew(x, [PERP], 60)
+        assert x._line is line
         assert len(resting(own)) == 1
 
     played(case, tmp_path)
