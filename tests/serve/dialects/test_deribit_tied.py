@@ -271,6 +271,7 @@ def test_the_exchange_hears_that_we_live_and_ends_what_it_does_not_hear_of(tmp_p
 
 def test_who_is_slow_to_read_is_not_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def case(own: House, x: Any) -> None:
+        monkeypatch.setattr(_deribit, "_lives", lambda message: None)
         await own.dialect.renew(x, [PERP], 60)
         await rested(x)
         monkeypatch.setattr(server, "READ", 0.0)
