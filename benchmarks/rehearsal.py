@@ -97,7 +97,10 @@ def main() -> None:
     parser.add_argument("--faults", default="all", help="as of `rehedge rehearse`")
     parser.add_argument("--folder", type=Path, help="where runs keep their files while they last")
     parser.add_argument("--keep", type=Path, help="where the files of runs with violations go")
-    verdicts = list(runs(parser.parse_args()))
+    arguments = parser.parse_args()
+    if arguments.keep is not None:
+        arguments.keep.mkdir(parents=True, exist_ok=True)
+    verdicts = list(runs(arguments))
     struck = Counter[str]()
     for verdict in verdicts:
         struck.update(verdict.faults)
