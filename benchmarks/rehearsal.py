@@ -36,7 +36,7 @@ FIRST, SPAN = parse("2021-02-01"), 390  # days that a run may begin on: to where
 KILLS = 2  # a run: one of the hedger, one of the exchange
 SLICE = "0.015"  # BTC
 FEWEST = 500  # orders
-RESTED = 100  # of them that rest
+RESTED = 100  # of them that rest, on a day that does not end in REDUCING, in which nothing does
 RESTING = 30  # seconds: less than to the next slice, so that some expire and some are withdrawn
 DEAD_MAN = 60.0  # seconds: a killed hedger stays away for less or for more
 
@@ -71,7 +71,7 @@ def day(place: int, arguments: argparse.Namespace) -> Verdict:
             verdict = Verdict(protocol, seed, violations=[str(error)])
         if verdict.orders < FEWEST:
             verdict.violations.append(f"few: {verdict.orders} orders, {FEWEST} wanted")
-        if verdict.rested < RESTED:
+        if verdict.state != "REDUCING" and verdict.rested < RESTED:
             verdict.violations.append(f"few: {verdict.rested} orders rested, {RESTED} wanted")
         if verdict.violations and arguments.keep is not None:
             Path(folder).rename(arguments.keep / f"{protocol}-{seed}")

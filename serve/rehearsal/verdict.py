@@ -96,8 +96,8 @@ def rested(found: Heard, statement: dict[str, Any]) -> int:
 
 def violations(found: Heard, statement: dict[str, Any]) -> list[str]:
     """Everything that should not be, in words; none is the aim."""
-    vain = found.config.execution.resting_seconds > 0 and rested(found, statement) == 0
-    unproven = ["rested: no order did, which the settings ask for"] if vain else []
+    vain = any(each.post_only for each in found.sent.values()) and rested(found, statement) == 0
+    unproven = ["rested: no order did that was sent to"] if vain else []
     return [*unproven, *found.beyond, *_orders(found, statement), *_account(found, statement)]
 
 
