@@ -47,6 +47,7 @@ def test_what_rests_is_cancelled_when_it_expires_after_a_restart_too(tmp_path: P
         labels = [own.dialect.spelled(SESSION, INSTANCE, f"00000{n}") for n in (1, 2)]
         own.floor.apply(Place(START, TRADED, labels[0], LEG, old.units, old.limit, "gtc", post_only=True))
         exchange = opened(own, clock)
+        exchange.arm()
         exchange.begin([], {old.order: old})
         exchange.report(Ask(START, "positions"))
         first = told(exchange, old.expires_at - 1)
